@@ -1,0 +1,376 @@
+package userdata
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// validator is what a record type may have, with a pointer receiver or not.
+type validator interface{ Validate() error }
+
+// A slot is what a commit does under one key: it removes one entry's record,
+// puts another's, or both, which is an update. Two entries may share a slot: one
+// is deleted or moves away, the other is added or moves here.
+type slot struct {
+	table  *table
+	key    string
+	remove *entry
+	put    *entry
+	value  []byte // of put
+}
+
+// A flushed session is what a commit is going to write.
+type flushed struct {
+	slots   []*slot // in the order of the change set
+	changes *ChangeSet
+	puts    map[*entry]*slot // where each entry that is written comes to stand
+}
+
+type slotKey struct {
+	table *table
+	key   string
+}
+
+// A flusher works out the net effect of what a session holds.
+type flusher struct {
+	slots  map[slotKey]*slot
+	faults []error
+}
+
+// Flush finds what changed and checks it: sizes, UTF-8, keys, and the Validate
+// method of records that have one (Validate() error, called once for each added
+// or changed record, which it may mend). It writes nothing and keeps nothing:
+// Commit flushes by itself, so Flush is for who wants to know the faults early.
+//
+// All faults of all records come in one error, joined; each is a
+// [*RecordError] with table, key and column. They are [ErrInvalid], with
+// what Validate returned in their chain; [ErrTooLarge] for a key; [ErrExists] if two records of the
+// session have one key. Other errors: [ErrReadOnly] in a View that changed
+// something; [ErrClosed], [ErrConcurrentUse], the context's.
+func (s *Session) Flush(ctx context.Context) error {
+	if err := s.enter("flush"); err != nil {
+		return err
+	}
+	defer s.leave()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	_, err := s.flush("flush")
+	return err
+}
+
+func (s *Session) flush(op string) (*flushed, error) {
+	f := flusher{slots: map[slotKey]*slot{}}
+	for _, t := range s.db.sorted() {
+		if im := s.tables[t]; im != nil {
+			im.all(f.add)
+			im.all(f.checkOccupied)
+		}
+	}
+	if f.faults != nil {
+		for _, err := range f.faults {
+			var re *RecordError
+			if errors.As(err, &re) && re.Op == "" {
+				re.Op = op
+			}
+		}
+		return nil, errors.Join(f.faults...)
+	}
+	if s.snapshot != nil && len(f.slots) > 0 {
+		return nil, fmt.Errorf("userdata: %s: a View is %w", op, ErrReadOnly)
+	}
+	return f.finish(s.version), nil
+}
+
+func (f *flusher) slot(t *table, key string) *slot {
+	k := slotKey{t, key}
+	if f.slots[k] == nil {
+		f.slots[k] = &slot{table: t, key: key}
+	}
+	return f.slots[k]
+}
+
+// add works out what one entry does to the store.
+func (f *flusher) add(e *entry) {
+	t := e.im.table
+	if e.state == Deleted {
+		f.slot(t, e.key).remove = e
+		return
+	}
+	enc := newEncoder()
+	defer enc.free()
+	key, faults := t.encode(enc, e.ptr)
+	if faults == nil && e.state == Persistent && bytes.Equal(enc.buf.Bytes(), e.baseline) {
+		return
+	}
+	if t.validates {
+		if err := e.record().(validator).Validate(); err != nil {
+			f.faults = append(f.faults, e.fault("", fmt.Errorf("%w: %w", ErrInvalid, err)))
+		}
+		enc.buf.Reset()
+		key, faults = t.encode(enc, e.ptr)
+	}
+	faults = errors.Join(faults, t.checkSizes(e.ptr))
+	if faults != nil {
+		f.fault(e, faults)
+		return
+	}
+	f.place(e, string(key), enc.bytes())
+}
+
+// fault notes what encode and checkSizes found wrong with an entry's columns.
+func (f *flusher) fault(e *entry, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			f.fault(e, err)
+		}
+		return
+	}
+	re := e.fault("", err).(*RecordError)
+	var inner *RecordError
+	if errors.As(err, &inner) {
+		re.Column, re.Err = inner.Column, inner.Err
+	}
+	f.faults = append(f.faults, re)
+}
+
+// place puts an entry's new value under its key, and takes away the old one.
+func (f *flusher) place(e *entry, key string, value []byte) {
+	t := e.im.table
+	if e.state == Persistent {
+		f.slot(t, e.key).remove = e
+	}
+	to := f.slot(t, key)
+	if to.put != nil {
+		f.faults = append(f.faults, e.fault("", fmt.Errorf("%w: two records of the session have this key", ErrExists)))
+		return
+	}
+	to.put, to.value = e, value
+}
+
+// checkOccupied finds a record that stays where another one is put.
+func (f *flusher) checkOccupied(e *entry) {
+	if e.state == Pending {
+		return
+	}
+	sl := f.slots[slotKey{e.im.table, e.key}]
+	if sl != nil && sl.put != nil && sl.remove == nil {
+		f.faults = append(f.faults, sl.put.fault("", fmt.Errorf("%w: another record of the session has this key", ErrExists)))
+	}
+}
+
+// checkSizes returns what is too long in the record at p, one error a column.
+func (t *table) checkSizes(p unsafe.Pointer) error {
+	var faults []error
+	for _, c := range t.columns {
+		if c.size == 0 {
+			continue
+		}
+		if n, unit := c.length(c.at(p)); n > c.size {
+			faults = append(faults, &RecordError{Table: t.name, Column: c.name, Err: invalidf("%d %s, at most %d", n, unit, c.size)})
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// length returns how long the value at p, text or bytes, is in its unit.
+func (c *column) length(p unsafe.Pointer) (n int, unit string) {
+	if c.nullable {
+		if isNil(p) {
+			return 0, ""
+		}
+		p = *(*unsafe.Pointer)(p)
+	}
+	if strings.HasSuffix(c.codec.name, "string") {
+		return utf8.RuneCountInString(*(*string)(p)), "runes"
+	}
+	return len(*(*[]byte)(p)), "bytes"
+}
+
+// finish sorts the slots and makes the change set.
+func (f *flusher) finish(version uint64) *flushed {
+	out := &flushed{changes: &ChangeSet{Version: version}, puts: map[*entry]*slot{}}
+	for _, sl := range f.slots {
+		out.slots = append(out.slots, sl)
+	}
+	slices.SortFunc(out.slots, func(a, b *slot) int {
+		return cmp.Or(strings.Compare(a.table.name, b.table.name), strings.Compare(a.key, b.key))
+	})
+	for _, sl := range out.slots {
+		ch := Change{Bucket: sl.table.name, Key: []byte(sl.key), Expect: ExpectNothing}
+		if sl.remove != nil {
+			ch.Expect, ch.Before = ExpectBytes, sl.remove.baseline
+		}
+		if sl.put != nil {
+			ch.Value = sl.value
+			out.puts[sl.put] = sl
+		}
+		out.changes.Changes = append(out.changes.Changes, ch)
+	}
+	return out
+}
+
+// Commit flushes, and writes everything that changed since the last commit in
+// one transaction of the store: when it returns nil, all of it is durable.
+// If nothing changed it touches nothing. Records stay tracked and readable.
+//
+// If it returns an error, nothing was written, and the session holds what it
+// held: mend and commit again, or Rollback. Errors besides those of
+// [Session.Flush]: [ErrConflict] if a record that it changes or deletes is no
+// longer what the session read, or, in a Serializable session, anything is;
+// [ErrExists] if the store has a record under the key of an added one, which is
+// also an ErrConflict if a Get of this session has found none there. Conflicts
+// of several records are joined; each is a [*RecordError] with what was read,
+// what is wanted and what is there now. To let theirs win, Refresh the record;
+// to let mine win, Refresh it and change it again. Further: [ErrReadOnly],
+// [ErrInvalid] inside Transact or Savepoint, the context's if it ends before
+// the write begins.
+func (s *Session) Commit(ctx context.Context) error {
+	if err := s.enter("commit"); err != nil {
+		return err
+	}
+	defer s.leave()
+	switch {
+	case s.managed:
+		return fmt.Errorf("userdata: commit: %w", invalidf("Transact commits by itself when its function returns nil"))
+	case len(s.saves) > 0:
+		return fmt.Errorf("userdata: commit: %w", invalidf("inside a Savepoint"))
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f, err := s.flush("commit")
+	if err != nil {
+		return err
+	}
+	if s.misuse.Load() {
+		return fmt.Errorf("userdata: commit: %w", ErrConcurrentUse)
+	}
+	start := time.Now()
+	if len(f.slots) > 0 {
+		s.db.echoChanges(ctx, f)
+		if err = s.db.store.Apply(ctx, f.changes); err != nil {
+			err = s.explain(f, err)
+		}
+		s.db.echoCommit(ctx, f, start, err)
+	}
+	if err == nil {
+		s.settle(f)
+	}
+	return err
+}
+
+// settle makes the session's entries what the store has after a commit.
+func (s *Session) settle(f *flushed) {
+	for _, sl := range f.slots { // first out, then in: keys may have been swapped
+		e := sl.remove
+		if e == nil {
+			continue
+		}
+		delete(e.im.base, e.key)
+		if e.state == Deleted {
+			s.detach(e)
+		}
+	}
+	for _, sl := range f.slots {
+		if e := sl.put; e != nil {
+			e.state, e.key, e.baseline = Persistent, sl.key, sl.value
+			e.im.base[e.key] = e
+		}
+	}
+	for _, e := range s.hidden {
+		if e.hidden {
+			s.forget(e)
+		}
+	}
+	s.hidden = nil
+	for e := range f.puts {
+		if !e.hidden {
+			e.im.rekeyEntry(e)
+		}
+	}
+	s.begin()
+}
+
+// begin starts the session's next transaction: what it read may be old now.
+func (s *Session) begin() {
+	s.epoch++
+	s.version = 0
+	s.absent = nil
+}
+
+// explain turns a store's refusal into errors about records.
+func (s *Session) explain(f *flushed, err error) error {
+	ce, ok := isConflict(err)
+	if !ok {
+		return fmt.Errorf("userdata: commit: %w", err)
+	}
+	if len(ce.Conflicts) == 0 {
+		return fmt.Errorf("userdata: commit of a serializable session: the store was %w", ErrConflict)
+	}
+	var faults []error
+	for _, c := range ce.Conflicts {
+		faults = append(faults, s.conflict(f.slots[c.Change], c.Found))
+	}
+	return errors.Join(faults...)
+}
+
+// conflict describes what stands under a slot's key in place of what was expected.
+func (s *Session) conflict(sl *slot, found []byte) error {
+	t := sl.table
+	re := &RecordError{Op: "commit", Table: t.name, Key: t.keyValue([]byte(sl.key))}
+	decode := func(value []byte) any {
+		if value == nil {
+			return nil
+		}
+		p := t.newRecord()
+		if err := t.decode([]byte(sl.key), value, p); err != nil {
+			re.Err = err
+			return nil
+		}
+		return t.interfaceTo(p)
+	}
+	if sl.put != nil {
+		re.Mine = t.interfaceTo(t.clone(sl.put.ptr))
+	}
+	re.Theirs = decode(found)
+	cause := error(ErrExists)
+	if sl.remove != nil {
+		re.Base = decode(sl.remove.baseline)
+		cause = t.conflictCause(sl.remove.baseline, sl.key, found)
+	} else if _, looked := s.absent[absence{t, sl.key}]; looked {
+		cause = fmt.Errorf("%w: %w", ErrExists, ErrConflict)
+	}
+	if re.Err != nil {
+		cause = fmt.Errorf("%w; what is there can't be read: %w", cause, re.Err)
+	}
+	re.Err = cause
+	return re
+}
+
+// conflictCause says what others did to a record.
+func (t *table) conflictCause(baseline []byte, key string, found []byte) error {
+	if found == nil {
+		return fmt.Errorf("%w: it was deleted", ErrConflict)
+	}
+	was, err1 := t.open([]byte(key), baseline)
+	is, err2 := t.open([]byte(key), found)
+	if err1 != nil || err2 != nil {
+		return ErrConflict
+	}
+	var names []string
+	for _, c := range t.columns {
+		if !bytes.Equal(was.columns[c.place], is.columns[c.place]) {
+			names = append(names, c.name)
+		}
+	}
+	return fmt.Errorf("%w: %s", ErrConflict, strings.Join(names, ", "))
+}

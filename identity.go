@@ -1,0 +1,245 @@
+package userdata
+
+import (
+	"bytes"
+	"reflect"
+	"unsafe"
+)
+
+// State is where a record stands in the life that a session gives it. The words
+// are SQLAlchemy's.
+type State uint8
+
+const (
+	Transient  State = iota // never in the session
+	Pending                 // added, not yet committed
+	Persistent              // in the session and in the store
+	Deleted                 // marked to be deleted, not yet committed
+	Detached                // was in the session
+)
+
+// String returns the state's name in lower case.
+func (s State) String() string {
+	names := [...]string{"transient", "pending", "persistent", "deleted", "detached"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return "unknown"
+}
+
+// An entry is a record that a session tracks.
+type entry struct {
+	im    *identityMap
+	state State          // Pending, Persistent or Deleted
+	ptr   unsafe.Pointer // the record; nil for one that Query.Delete marked without reading it
+	index int            // its place in im.entries
+
+	// For a record that is in the store: the key it has there, and its bytes
+	// there as the session last saw them. The slice is never changed.
+	key      string
+	baseline []byte
+
+	movedAs string // its key in im.moved, or ""
+	epoch   uint64 // of the session, when the baseline was last known to be what the store has
+
+	// hidden says that a bulk Update or Delete made the entry: the program has
+	// no pointer to the record, and the session forgets it after the commit.
+	hidden bool
+}
+
+// record returns the record as the program knows it: a *T.
+func (e *entry) record() any { return e.im.table.interfaceTo(e.ptr) }
+
+// tracked reports whether the session has the entry still.
+func (e *entry) tracked() bool {
+	return e.index < len(e.im.entries) && e.im.entries[e.index] == e
+}
+
+// live reports whether the record exists as the session sees things.
+func (e *entry) live() bool { return e.state == Pending || e.state == Persistent }
+
+// currentKey returns the key that the record's fields say, "" if that is none.
+func (e *entry) currentKey() string {
+	if e.ptr == nil {
+		return ""
+	}
+	t := e.im.table
+	key, err := t.keyCodec.append(nil, t.key.at(e.ptr))
+	if err != nil {
+		return ""
+	}
+	return string(key)
+}
+
+// changed reports whether the record differs from its baseline. A record that
+// can't be encoded differs from every stored one.
+func (e *entry) changed() bool {
+	enc := newEncoder()
+	defer enc.free()
+	_, err := e.im.table.encode(enc, e.ptr)
+	return err != nil || !bytes.Equal(enc.buf.Bytes(), e.baseline)
+}
+
+// load makes the record what the stored value says, in place, and the value its
+// baseline. Columns that hold that already are left alone, so that the
+// program's slices and maps stay its own.
+func (e *entry) load(value []byte) error {
+	t := e.im.table
+	fresh := t.newRecord()
+	if err := t.decode([]byte(e.key), value, fresh); err != nil {
+		return err
+	}
+	t.assign(e.ptr, fresh)
+	e.baseline = value
+	return nil
+}
+
+// assign copies those columns from src to dst that differ.
+func (t *table) assign(dst, src unsafe.Pointer) {
+	for _, c := range t.columns {
+		c.assign(c.at(dst), c.at(src))
+	}
+}
+
+// assign copies a value of the column from src to dst, unless they are equal.
+func (c *column) assign(dst, src unsafe.Pointer) {
+	if !c.equal(dst, src) {
+		reflect.NewAt(c.codec.typ, dst).Elem().Set(reflect.NewAt(c.codec.typ, src).Elem())
+	}
+}
+
+// clone returns a deep copy of the columns of the record at p; fields that are
+// not mapped are zero.
+func (t *table) clone(p unsafe.Pointer) unsafe.Pointer {
+	n := t.newRecord()
+	for _, c := range t.columns {
+		c.codec.clone(c.at(n), c.at(p))
+	}
+	return n
+}
+
+// An identityMap holds a session's records of one table.
+type identityMap struct {
+	table   *table
+	entries []*entry // in the order they came; nil where one was forgotten
+	count   int      // entries that are not nil
+
+	// base holds the entries that are in the store, by their key there: all
+	// Persistent and Deleted ones, no Pending ones.
+	base map[string]*entry
+
+	// moved holds live entries by the key that their fields said when last
+	// looked at, unless base has them under it. A program may change a key field
+	// at any time, so what is found here, or in base, is checked before it is
+	// believed, and rekey brings moved up to date.
+	moved map[string]*entry
+
+	// fresh is the session's epoch in which all entries were last compared with
+	// the store.
+	fresh uint64
+}
+
+func newIdentityMap(t *table) *identityMap {
+	return &identityMap{table: t, base: map[string]*entry{}, moved: map[string]*entry{}}
+}
+
+// insert takes in a new entry.
+func (im *identityMap) insert(e *entry) {
+	if len(im.entries) > 32 && im.count < len(im.entries)/2 {
+		im.compact()
+	}
+	e.im, e.index = im, len(im.entries)
+	im.entries = append(im.entries, e)
+	im.count++
+	if e.state != Pending {
+		im.base[e.key] = e
+	}
+	im.rekeyEntry(e)
+}
+
+// remove forgets an entry, if it is there.
+func (im *identityMap) remove(e *entry) {
+	if !e.tracked() {
+		return
+	}
+	im.unmove(e)
+	if im.base[e.key] == e {
+		delete(im.base, e.key)
+	}
+	im.entries[e.index] = nil
+	im.count--
+}
+
+// compact closes the gaps that removed entries left.
+func (im *identityMap) compact() {
+	kept := im.entries[:0]
+	for _, e := range im.entries {
+		if e != nil {
+			e.index = len(kept)
+			kept = append(kept, e)
+		}
+	}
+	clear(im.entries[len(kept):])
+	im.entries = kept
+}
+
+// all calls fn for each entry, in the order they came; fn may remove
+// entries, but not insert any.
+func (im *identityMap) all(fn func(e *entry)) {
+	for _, e := range im.entries {
+		if e != nil {
+			fn(e)
+		}
+	}
+}
+
+// rekeyEntry brings moved up to date for one entry.
+func (im *identityMap) rekeyEntry(e *entry) {
+	im.unmove(e)
+	if !e.live() {
+		return
+	}
+	if key := e.currentKey(); key != "" && (e.state == Pending || key != e.key) && im.moved[key] == nil {
+		e.movedAs = key
+		im.moved[key] = e
+	}
+}
+
+func (im *identityMap) unmove(e *entry) {
+	if e.movedAs != "" {
+		delete(im.moved, e.movedAs)
+		e.movedAs = ""
+	}
+}
+
+// rekey brings moved up to date.
+func (im *identityMap) rekey() {
+	clear(im.moved)
+	for _, e := range im.entries {
+		if e != nil {
+			e.movedAs = ""
+			im.rekeyEntry(e)
+		}
+	}
+}
+
+// lookup returns the live entry whose current key is the given one, as far as
+// is known without looking at every entry.
+func (im *identityMap) lookup(key string) *entry {
+	if e := im.moved[key]; e != nil && e.live() && e.currentKey() == key {
+		return e
+	}
+	if e := im.base[key]; e != nil && e.live() && e.currentKey() == key {
+		return e
+	}
+	return nil
+}
+
+// search is lookup, but certain: it looks at every entry's current key.
+func (im *identityMap) search(key string) *entry {
+	if e := im.lookup(key); e != nil {
+		return e
+	}
+	im.rekey()
+	return im.lookup(key)
+}

@@ -1,0 +1,236 @@
+package userdata
+
+import (
+	"encoding/binary"
+	"fmt"
+	"reflect"
+	"strconv"
+	"time"
+	"unsafe"
+)
+
+// A keyCodec turns values of a key column into the bytes that they are stored
+// under, which sort as the values do, and back.
+type keyCodec struct {
+	append func(b []byte, p unsafe.Pointer) ([]byte, error)
+	decode func(key []byte, p unsafe.Pointer) error // into a zero value
+}
+
+// keyCodecOf returns the codec for keys of type t.
+func keyCodecOf(t reflect.Type) (*keyCodec, error) {
+	switch k := t.Kind(); {
+	case t.ConvertibleTo(timeType) && k == reflect.Struct:
+		return timeKey(), nil
+	case k == reflect.String:
+		return stringKey(), nil
+	case k == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		return bytesKey(), nil
+	case k == reflect.Array && t.Elem().Kind() == reflect.Uint8 && t.Len() > 0:
+		return byteArrayKey(t.Len()), nil
+	case k >= reflect.Int && k <= reflect.Int64:
+		return intKey(t), nil
+	case k >= reflect.Uint && k <= reflect.Uint64:
+		return uintKey(t), nil
+	}
+	return nil, invalidf("%s can't be a key: a key is a string, []byte, [N]byte, an integer or a time.Time", t)
+}
+
+// stringKey stores the raw bytes.
+func stringKey() *keyCodec {
+	return &keyCodec{
+		append: func(b []byte, p unsafe.Pointer) ([]byte, error) {
+			s := *(*string)(p)
+			return append(b, s...), checkKeySize(len(s))
+		},
+		decode: func(key []byte, p unsafe.Pointer) error {
+			*(*string)(p) = string(key)
+			return nil
+		},
+	}
+}
+
+// bytesKey stores the raw bytes.
+func bytesKey() *keyCodec {
+	return &keyCodec{
+		append: func(b []byte, p unsafe.Pointer) ([]byte, error) {
+			s := *(*[]byte)(p)
+			return append(b, s...), checkKeySize(len(s))
+		},
+		decode: func(key []byte, p unsafe.Pointer) error {
+			*(*[]byte)(p) = append([]byte{}, key...)
+			return nil
+		},
+	}
+}
+
+// checkKeySize reports whether a store takes a key of n bytes.
+func checkKeySize(n int) error {
+	switch {
+	case n == 0:
+		return invalidf("the key is empty")
+	case n > MaxKeySize:
+		return fmt.Errorf("%w: key of %d bytes, at most %d", ErrTooLarge, n, MaxKeySize)
+	}
+	return nil
+}
+
+// byteArrayKey stores the bytes.
+func byteArrayKey(n int) *keyCodec {
+	return &keyCodec{
+		append: func(b []byte, p unsafe.Pointer) ([]byte, error) {
+			return append(b, unsafe.Slice((*byte)(p), n)...), checkKeySize(n)
+		},
+		decode: func(key []byte, p unsafe.Pointer) error {
+			if len(key) != n {
+				return corruptf("key of %d bytes, not %d", len(key), n)
+			}
+			copy(unsafe.Slice((*byte)(p), n), key)
+			return nil
+		},
+	}
+}
+
+// intKey stores 8 bytes, most significant first, the sign bit flipped, so that
+// negative keys come first and a wider type keeps its keys.
+func intKey(t reflect.Type) *keyCodec {
+	const sign = 1 << 63
+	return &keyCodec{
+		append: func(b []byte, p unsafe.Pointer) ([]byte, error) {
+			return binary.BigEndian.AppendUint64(b, uint64(reflect.NewAt(t, p).Elem().Int())^sign), nil
+		},
+		decode: func(key []byte, p unsafe.Pointer) error {
+			if len(key) != 8 {
+				return corruptf("key of %d bytes, not 8", len(key))
+			}
+			n, v := int64(binary.BigEndian.Uint64(key)^sign), reflect.NewAt(t, p).Elem()
+			if v.OverflowInt(n) {
+				return corruptf("key %d is out of the range of %s", n, t)
+			}
+			v.SetInt(n)
+			return nil
+		},
+	}
+}
+
+// uintKey stores 8 bytes, most significant first.
+func uintKey(t reflect.Type) *keyCodec {
+	return &keyCodec{
+		append: func(b []byte, p unsafe.Pointer) ([]byte, error) {
+			return binary.BigEndian.AppendUint64(b, reflect.NewAt(t, p).Elem().Uint()), nil
+		},
+		decode: func(key []byte, p unsafe.Pointer) error {
+			if len(key) != 8 {
+				return corruptf("key of %d bytes, not 8", len(key))
+			}
+			n, v := binary.BigEndian.Uint64(key), reflect.NewAt(t, p).Elem()
+			if v.OverflowUint(n) {
+				return corruptf("key %d is out of the range of %s", n, t)
+			}
+			v.SetUint(n)
+			return nil
+		},
+	}
+}
+
+// timeKey stores the instant: the seconds since 1970 as intKey does, then the
+// nanoseconds in 4 bytes.
+func timeKey() *keyCodec {
+	return &keyCodec{
+		append: func(b []byte, p unsafe.Pointer) ([]byte, error) {
+			t := *(*time.Time)(p)
+			if t.Before(minTime) || t.After(maxTime) {
+				return b, errTimeRange
+			}
+			b = binary.BigEndian.AppendUint64(b, uint64(t.Unix())^(1<<63))
+			return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond())), nil
+		},
+		decode: func(key []byte, p unsafe.Pointer) error {
+			if len(key) != 12 {
+				return corruptf("key of %d bytes, not 12", len(key))
+			}
+			sec, nsec := int64(binary.BigEndian.Uint64(key)^(1<<63)), binary.BigEndian.Uint32(key[8:])
+			t := time.Unix(sec, int64(nsec)).UTC()
+			if nsec > 999999999 || t.Before(minTime) || t.After(maxTime) {
+				return corruptf("key is no time")
+			}
+			*(*time.Time)(p) = t
+			return nil
+		},
+	}
+}
+
+// keyOf returns the encoded key of the record at p.
+func (t *table) keyOf(p unsafe.Pointer) ([]byte, error) {
+	key, err := t.keyCodec.append(nil, t.key.at(p))
+	if err != nil {
+		err = &RecordError{Table: t.name, Column: t.key.name, Err: err}
+	}
+	return key, err
+}
+
+// keyFrom encodes a key that a caller hands in: of the key column's type, or
+// one of the same kind whose value fits. It returns nil for a key that no record
+// can have, such as the empty string.
+func (t *table) keyFrom(key any) ([]byte, error) {
+	want := t.key.codec.typ
+	v := reflect.ValueOf(key)
+	if !v.IsValid() || !sameKind(v.Type(), want) {
+		return nil, invalidf("key is a %T, not a %s", key, want)
+	}
+	p := reflect.New(want)
+	switch {
+	case v.CanInt():
+		if p.Elem().OverflowInt(v.Int()) {
+			return nil, invalidf("key %d is out of the range of %s", v.Int(), want)
+		}
+	case v.CanUint():
+		if p.Elem().OverflowUint(v.Uint()) {
+			return nil, invalidf("key %d is out of the range of %s", v.Uint(), want)
+		}
+	}
+	p.Elem().Set(v.Convert(want))
+	encoded, err := t.keyCodec.append(nil, p.UnsafePointer())
+	if err != nil {
+		encoded = nil
+	}
+	return encoded, nil
+}
+
+// sameKind reports whether values of type t stand for values of type want:
+// integers of one signedness do, and types that differ only in name.
+func sameKind(t, want reflect.Type) bool {
+	v, w := reflect.Zero(t), reflect.Zero(want)
+	if v.CanInt() || v.CanUint() {
+		return v.CanInt() == w.CanInt() && v.CanUint() == w.CanUint()
+	}
+	return t.Kind() == want.Kind() && t.ConvertibleTo(want)
+}
+
+// keyValue decodes an encoded key; what does not decode it returns as bytes.
+func (t *table) keyValue(key []byte) any {
+	p := t.key.codec.newValue()
+	if t.keyCodec.decode(key, p) != nil {
+		return append([]byte{}, key...)
+	}
+	return reflect.NewAt(t.key.codec.typ, p).Elem().Interface()
+}
+
+// formatKey returns the encoded key as messages show it.
+func (t *table) formatKey(key []byte) string { return formatKey(t.keyValue(key)) }
+
+// formatKey returns a key's value as messages show it: text in quotes, bytes in
+// hexadecimal.
+func formatKey(key any) string {
+	v := reflect.ValueOf(key)
+	switch k := v.Kind(); {
+	case k == reflect.Struct && v.CanConvert(timeType):
+		return v.Convert(timeType).Interface().(time.Time).Format(time.RFC3339Nano)
+	case k == reflect.String:
+		return strconv.Quote(v.String())
+	case v.CanInt():
+		return strconv.FormatInt(v.Int(), 10)
+	case v.CanUint():
+		return strconv.FormatUint(v.Uint(), 10)
+	}
+	return fmt.Sprintf("%x", key)
+}

@@ -1,0 +1,392 @@
+package userdata
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode"
+	"unsafe"
+)
+
+// A Table is the records of one struct type, kept under one name. It is what
+// __tablename__ and the mapped class are in SQLAlchemy. It is safe for
+// concurrent use, and may be given to several databases.
+type Table[T any] struct {
+	name  string
+	table *table
+	err   error
+}
+
+// NewTable declares a table of records of type T, a struct whose fields have
+// userdata tags; the package documentation describes them. The name is what the
+// table is called in the file: letters, digits, "_", "-" and ".", at most 255
+// bytes, not beginning with "_". What is wrong with name or type is an error of
+// [Open].
+func NewTable[T any](name string) *Table[T] {
+	t := &Table[T]{name: name}
+	rt, err := recordTypeOf(reflect.TypeFor[T]())
+	switch {
+	case err != nil:
+		t.err = fmt.Errorf("userdata: table %s: %w", name, err)
+	case strings.HasPrefix(name, "_"):
+		t.err = fmt.Errorf("userdata: table %s: %w", name, invalidf("names that begin with _ are the package's own"))
+	case checkName(name) != nil:
+		t.err = fmt.Errorf("userdata: table %q: %w", name, checkName(name))
+	default:
+		t.table = newTable(name, rt)
+	}
+	return t
+}
+
+// Name returns the table's name.
+func (t *Table[T]) Name() string { return t.name }
+
+// Columns returns the table's columns in the order of the struct's fields; nil
+// if T can't be mapped.
+func (t *Table[T]) Columns() []ColumnSchema {
+	if t.table == nil {
+		return nil
+	}
+	return t.table.schema().Columns
+}
+
+func (t *Table[T]) mapped() (*table, error) { return t.table, t.err }
+
+// Mapped is what [Open] takes: a [*Table] of any record type.
+type Mapped interface {
+	Name() string
+	Columns() []ColumnSchema
+	mapped() (*table, error)
+}
+
+// A Schema describes the tables of a database, sorted by name.
+type Schema struct {
+	Tables []TableSchema
+}
+
+// A TableSchema describes one table.
+type TableSchema struct {
+	Name    string         `userdata:"name,key"`
+	Columns []ColumnSchema `userdata:"columns"`
+}
+
+// A ColumnSchema describes one column.
+type ColumnSchema struct {
+	Name     string `userdata:"name"`
+	Type     string `userdata:"type"`     // what is stored: "string", "int64", "time", "[]string", "struct{X int, Y int}", ...
+	Size     int    `userdata:"size"`     // the most runes of a string or bytes of a []byte; 0 if there is no limit
+	Key      bool   `userdata:"key"`      // whether it is the table's key
+	Nullable bool   `userdata:"nullable"` // whether it may be null: a pointer
+}
+
+// String returns one block a table, one line a column:
+//
+//	notes
+//	  id     string(32)   key
+//	  title  string(120)
+//	  due    time         null
+func (s Schema) String() string {
+	var b strings.Builder
+	for i, t := range s.Tables {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(t.String())
+	}
+	return b.String()
+}
+
+// String returns the table's block, as [Schema.String] has it.
+func (t TableSchema) String() string {
+	var name, typ int
+	for _, c := range t.Columns {
+		name, typ = max(name, len(c.Name)), max(typ, len(c.sizedType()))
+	}
+	var b strings.Builder
+	fmt.Fprintln(&b, t.Name)
+	for _, c := range t.Columns {
+		line := fmt.Sprintf("  %-*s  %-*s  %s", name, c.Name, typ, c.sizedType(), c.words())
+		fmt.Fprintln(&b, strings.TrimRight(line, " "))
+	}
+	return b.String()
+}
+
+// String returns the column on one line, such as "title string(120)".
+func (c ColumnSchema) String() string {
+	return strings.TrimRight(fmt.Sprintf("%s %s %s", c.Name, c.sizedType(), c.words()), " ")
+}
+
+func (c ColumnSchema) sizedType() string {
+	if c.Size == 0 {
+		return c.Type
+	}
+	return fmt.Sprintf("%s(%d)", c.Type, c.Size)
+}
+
+func (c ColumnSchema) words() string {
+	switch {
+	case c.Key:
+		return "key"
+	case c.Nullable:
+		return "null"
+	}
+	return ""
+}
+
+// A table is a record type under a name: what a Table is once its type is known.
+type table struct {
+	*recordType
+	name string
+	seed uint32 // of the checksum of each value
+}
+
+func newTable(name string, rt *recordType) *table {
+	return &table{recordType: rt, name: name, seed: checksumSeed(name)}
+}
+
+func (t *table) schema() TableSchema {
+	s := TableSchema{Name: t.name}
+	for _, c := range t.columns {
+		s.Columns = append(s.Columns, ColumnSchema{
+			Name: c.name, Type: strings.TrimPrefix(c.codec.name, "*"), Size: c.size, Key: c.key, Nullable: c.nullable,
+		})
+	}
+	return s
+}
+
+// A recordType is what the tags of a struct declare.
+type recordType struct {
+	typ       reflect.Type
+	columns   []*column // in the order of the struct's fields
+	stored    []*column // in the order of the encoding
+	key       *column
+	keyCodec  *keyCodec
+	validates bool // a pointer to the type has a Validate method
+}
+
+// A column is a mapped field.
+type column struct {
+	name        string
+	encodedName []byte // in msgpack; stored columns are sorted by it
+	goName      string
+	offset      uintptr // from the beginning of the record
+	place       int     // in recordType.stored
+	codec       *valueCodec
+	size        int
+	key         bool
+	nullable    bool
+}
+
+// at returns the address of the column in the record at p.
+func (c *column) at(p unsafe.Pointer) unsafe.Pointer { return unsafe.Add(p, c.offset) }
+
+// recordTypes holds the *recordType, or the error, of each type ever asked for.
+var recordTypes sync.Map
+
+// recordTypeOf returns what the tags of t declare. The answer for a type is
+// worked out once.
+func recordTypeOf(t reflect.Type) (*recordType, error) {
+	known, ok := recordTypes.Load(t)
+	if !ok {
+		rt, err := newRecordType(t)
+		if err != nil {
+			known, _ = recordTypes.LoadOrStore(t, err)
+		} else {
+			known, _ = recordTypes.LoadOrStore(t, rt)
+		}
+	}
+	if err, failed := known.(error); failed {
+		return nil, err
+	}
+	return known.(*recordType), nil
+}
+
+func newRecordType(t reflect.Type) (*recordType, error) {
+	if t.Kind() != reflect.Struct {
+		return nil, invalidf("%s is not a struct", t)
+	}
+	fields, err := fieldsOf(t)
+	if err != nil {
+		return nil, err
+	}
+	rt := &recordType{typ: t, validates: reflect.PointerTo(t).Implements(reflect.TypeFor[validator]())}
+	builder := codecBuilder{done: map[reflect.Type]*valueCodec{}}
+	for _, f := range fields {
+		c, err := newColumn(&builder, f)
+		if err != nil {
+			return nil, fmt.Errorf("%s.%s: %w", t, f.goName, err)
+		}
+		if err := rt.add(c); err != nil {
+			return nil, fmt.Errorf("%s.%s: %w", t, f.goName, err)
+		}
+	}
+	if rt.key == nil {
+		return nil, invalidf(`%s has no key: add the word "key" to one field's tag, as in userdata:"id,key"`, t)
+	}
+	rt.stored = slices.Clone(rt.columns)
+	slices.SortFunc(rt.stored, func(a, b *column) int { return bytes.Compare(a.encodedName, b.encodedName) })
+	for i, c := range rt.stored {
+		c.place = i
+	}
+	return rt, nil
+}
+
+// add takes in a column, unless its name is taken or it is a second key.
+func (rt *recordType) add(c *column) error {
+	for _, o := range rt.columns {
+		if o.name == c.name {
+			return invalidf("column %s is %s already: give one of them another name", c.name, o.goName)
+		}
+	}
+	if c.key {
+		if rt.key != nil {
+			return invalidf("%s is the key already: a table has one", rt.key.goName)
+		}
+		kc, err := keyCodecOf(c.codec.typ)
+		if err != nil {
+			return err
+		}
+		rt.key, rt.keyCodec = c, kc
+	}
+	rt.columns = append(rt.columns, c)
+	return nil
+}
+
+func newColumn(b *codecBuilder, f field) (*column, error) {
+	if f.tag.name == "" {
+		return nil, invalidf(`the field has no column name: give it one, as in userdata:"%s", or leave it out with userdata:"-"`, strings.ToLower(f.goName))
+	}
+	codec, err := b.build(f.typ)
+	if err != nil {
+		return nil, fmt.Errorf(`%w; leave the field out with userdata:"-"`, err)
+	}
+	if base := strings.TrimPrefix(codec.name, "*"); f.tag.size != 0 && base != "string" && base != "bytes" {
+		return nil, invalidf("size is for strings and bytes, not for %s", f.typ)
+	}
+	return &column{
+		name: f.tag.name, encodedName: encodedName(f.tag.name), goName: f.goName, offset: f.offset,
+		codec: codec, size: f.tag.size, key: f.tag.key, nullable: f.typ.Kind() == reflect.Pointer,
+	}, nil
+}
+
+// A field is an exported field of a struct, or of one embedded in it.
+type field struct {
+	goName string
+	typ    reflect.Type
+	offset uintptr
+	tag    tag
+}
+
+// fieldsOf returns the fields of t that are stored, those of embedded structs
+// in their place.
+func fieldsOf(t reflect.Type) ([]field, error) {
+	var fields []field
+	for i := range t.NumField() {
+		f := t.Field(i)
+		text, tagged := f.Tag.Lookup("userdata")
+		if text == "-" {
+			continue
+		}
+		if f.Anonymous && !tagged && f.Type.Kind() == reflect.Struct && !marshalsItself(f.Type) {
+			inner, err := fieldsOf(f.Type)
+			if err != nil {
+				return nil, err
+			}
+			for _, in := range inner {
+				in.offset += f.Offset
+				fields = append(fields, in)
+			}
+			continue
+		}
+		if !f.IsExported() {
+			if tagged {
+				return nil, invalidf("%s.%s: the field is not exported: begin its name with a capital letter, or remove its userdata tag", t, f.Name)
+			}
+			continue
+		}
+		tag, err := parseTag(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s.%s: %w", t, f.Name, err)
+		}
+		fields = append(fields, field{goName: f.Name, typ: f.Type, offset: f.Offset, tag: tag})
+	}
+	return fields, nil
+}
+
+// A tag is what a userdata struct tag says.
+type tag struct {
+	name string
+	key  bool
+	size int
+}
+
+// parseTag reads "name,key,size=32".
+func parseTag(text string) (tag, error) {
+	name, rest, more := strings.Cut(text, ",")
+	t := tag{name: name}
+	if name != "" {
+		if err := checkName(name); err != nil {
+			return t, fmt.Errorf("column %q: %w", name, err)
+		}
+	}
+	seen := map[string]bool{}
+	for more {
+		var part string
+		part, rest, more = strings.Cut(rest, ",")
+		word, value, hasValue := strings.Cut(part, "=")
+		if seen[word] {
+			return t, invalidf("tag has the word %q twice", word)
+		}
+		seen[word] = true
+		switch word {
+		case "key":
+			t.key = true
+			if hasValue {
+				return t, invalidf("tag word %q: key takes no value", part)
+			}
+		case "size":
+			n, err := strconv.Atoi(value)
+			if err != nil || n < 1 {
+				return t, invalidf("tag word %q: size takes a positive number, as in size=32", part)
+			}
+			t.size = n
+		default:
+			return t, invalidf("tag has the unknown word %q%s", part, nearest(word, "key", "size"))
+		}
+	}
+	return t, nil
+}
+
+// nearest suggests the known word that was probably meant, or lists all.
+func nearest(word string, known ...string) string {
+	for _, k := range known {
+		if strings.EqualFold(strings.TrimSpace(word), k) || sortedRunes(strings.ToLower(word)) == sortedRunes(k) ||
+			len(word) > 1 && (strings.Contains(k, strings.ToLower(word)) || strings.Contains(strings.ToLower(word), k)) {
+			return fmt.Sprintf(": did you mean %q?", k)
+		}
+	}
+	return ": known are " + strings.Join(known, ", ")
+}
+
+func sortedRunes(s string) string {
+	r := []rune(s)
+	slices.Sort(r)
+	return string(r)
+}
+
+// checkName reports whether a table or column may be called so.
+func checkName(name string) error {
+	if name == "" || len(name) > 255 {
+		return invalidf("a name has 1 to 255 bytes")
+	}
+	for _, r := range name {
+		if r == unicode.ReplacementChar || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-.", r) {
+			return invalidf(`a name has letters, digits, "_", "-" and "." only`)
+		}
+	}
+	return nil
+}

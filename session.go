@@ -1,0 +1,573 @@
+package userdata
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"reflect"
+	"runtime"
+	"sync/atomic"
+	"time"
+	"unsafe"
+	"weak"
+)
+
+// A Session is a unit of work: it tracks the records that a program adds and
+// reads, notices what the program changes in them, and writes all of it in one
+// transaction when it is committed. It holds one pointer for one table and key.
+//
+// A Session holds no transaction, lock or other resource between calls, so it
+// may live as long as the program likes. It is not safe for concurrent use:
+// calls from a second goroutine, or from functions that the session calls,
+// return [ErrConcurrentUse] and do nothing. Those that have no error to return
+// (Rollback, Expunge, State, Changes) do nothing either and leave a mark: the
+// calls after them return ErrConcurrentUse until a Rollback is made undisturbed.
+type Session struct {
+	db           *DB
+	snapshot     Snapshot // in a View: the one that all reads see
+	managed      bool     // by Transact, which commits
+	serializable bool
+
+	busy   atomic.Bool
+	misuse atomic.Bool // a call without an error met another
+	closed bool
+
+	tables   map[*table]*identityMap
+	pointers map[unsafe.Pointer]*entry // what the program has pointers to
+	hidden   []*entry                  // what bulk updates and deletes made since the last commit; maybe handed out since
+	detached map[weak.Pointer[byte]]struct{}
+	saves    []*savepoint // the open ones, the outermost first
+
+	epoch   uint64              // counts commits and rollbacks
+	version uint64              // of the store at the first read, if serializable
+	absent  map[absence]struct{} // keys that Get did not find since the last commit or rollback
+}
+
+// An absence is a key under which a session found nothing.
+type absence struct {
+	table *table
+	key   string
+}
+
+// A SessionOption is an option of [DB.NewSession].
+type SessionOption func(*Session)
+
+// Serializable makes a session commit only if nobody else has committed since
+// its first read after the last commit or rollback. A read that would see
+// another state than that first one returns [ErrConflict] at once.
+func Serializable(s *Session) { s.serializable = true }
+
+// NewSession returns a session with nothing in it. Close it when it is done.
+func (db *DB) NewSession(opts ...SessionOption) *Session {
+	s := &Session{db: db, epoch: 1, tables: map[*table]*identityMap{}, pointers: map[unsafe.Pointer]*entry{}}
+	for _, o := range opts {
+		o(s)
+	}
+	return s
+}
+
+// enter begins a call, which must end with leave.
+func (s *Session) enter(op string) error {
+	if !s.busy.CompareAndSwap(false, true) {
+		return fmt.Errorf("userdata: %s: %w", op, ErrConcurrentUse)
+	}
+	switch {
+	case s.misuse.Load():
+		s.leave()
+		return fmt.Errorf("userdata: %s: %w: an earlier call met another and was not carried out; call Rollback", op, ErrConcurrentUse)
+	case s.closed:
+		s.leave()
+		return fmt.Errorf("userdata: %s: session is %w", op, ErrClosed)
+	}
+	return nil
+}
+
+func (s *Session) leave() { s.busy.Store(false) }
+
+// enterQuietly begins a call that can't return an error, and reports whether it
+// may go on. If so it must end with leave.
+func (s *Session) enterQuietly() bool {
+	if !s.busy.CompareAndSwap(false, true) {
+		s.misuse.Store(true)
+		return false
+	}
+	return true
+}
+
+// identity returns the identity map of a table.
+func (s *Session) identity(t *table) *identityMap {
+	im := s.tables[t]
+	if im == nil {
+		im = newIdentityMap(t)
+		s.tables[t] = im
+	}
+	return im
+}
+
+// recordOf returns the table and the address of a record that a caller hands in.
+func (s *Session) recordOf(op string, record any) (*table, unsafe.Pointer, error) {
+	v := reflect.ValueOf(record)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return nil, nil, &RecordError{Op: op, Err: invalidf("%T is not a pointer to a record", record)}
+	}
+	t := s.db.types[v.Type().Elem()]
+	if t == nil {
+		return nil, nil, &RecordError{Op: op, Err: invalidf("%s is not the type of a table that was given to Open", v.Type().Elem())}
+	}
+	return t, v.UnsafePointer(), nil
+}
+
+// fault returns an error about a tracked record.
+func (e *entry) fault(op string, err error) error {
+	key := e.currentKey()
+	if key == "" {
+		key = e.key
+	}
+	re := &RecordError{Op: op, Table: e.im.table.name, Err: err}
+	if key != "" {
+		re.Key = e.im.table.keyValue([]byte(key))
+	}
+	return re
+}
+
+// Add makes the records pending: this session's queries see them, and Commit
+// writes them. Each is a pointer to a struct of a table's type. The values are
+// not looked at before they are flushed, so a record may be filled in later.
+// Adding a record that the session has already changes nothing, but takes back
+// its Delete.
+//
+// If one of the records can't be added, none is. Errors: [ErrInvalid] if one is
+// not a pointer to a table's type; [ErrExists] if the session tracks another
+// pointer under the same key; [ErrReadOnly] in a View; [ErrClosed],
+// [ErrConcurrentUse]. That the store has the key already shows at Commit.
+func (s *Session) Add(records ...any) error {
+	if err := s.enter("add"); err != nil {
+		return err
+	}
+	defer s.leave()
+	var undo []func()
+	for _, r := range records {
+		u, err := s.add(r)
+		if err != nil {
+			for _, u := range undo {
+				u()
+			}
+			return err
+		}
+		undo = append(undo, u)
+	}
+	return nil
+}
+
+// add adds one record and returns what takes that back.
+func (s *Session) add(record any) (undo func(), err error) {
+	t, p, err := s.recordOf("add", record)
+	if err != nil {
+		return nil, err
+	}
+	if s.snapshot != nil {
+		return nil, &RecordError{Op: "add", Table: t.name, Err: ErrReadOnly}
+	}
+	im := s.identity(t)
+	known := s.pointers[p]
+	if known != nil && known.live() {
+		return func() {}, nil
+	}
+	key, err := t.keyCodec.append(nil, t.key.at(p))
+	if err == nil && im.lookup(string(key)) != nil {
+		return nil, t.recordError("add", key, "", fmt.Errorf("%w: the session holds another record under this key", ErrExists))
+	}
+	if known != nil {
+		known.state = Persistent
+		im.rekeyEntry(known)
+		return func() { s.markDeleted(known) }, nil
+	}
+	e := &entry{ptr: p, state: Pending}
+	s.track(im, e)
+	return func() { s.forget(e) }, nil
+}
+
+// track takes an entry into the session.
+func (s *Session) track(im *identityMap, e *entry) {
+	e.epoch = s.epoch
+	im.insert(e)
+	if e.hidden {
+		s.hidden = append(s.hidden, e)
+	} else {
+		s.handOut(e)
+	}
+}
+
+// handOut notes that the program gets a pointer to the record.
+func (s *Session) handOut(e *entry) {
+	e.hidden = false
+	s.pointers[e.ptr] = e
+	delete(s.detached, weakPointer(e.ptr))
+}
+
+// forget drops an entry from the session.
+func (s *Session) forget(e *entry) {
+	e.im.remove(e)
+	delete(s.pointers, e.ptr)
+}
+
+// detach drops an entry whose record State will call detached.
+func (s *Session) detach(e *entry) {
+	s.forget(e)
+	if e.hidden {
+		return
+	}
+	if s.detached == nil {
+		s.detached = map[weak.Pointer[byte]]struct{}{}
+	}
+	s.detached[weakPointer(e.ptr)] = struct{}{}
+	runtime.KeepAlive(e.ptr)
+}
+
+// weakPointer identifies a record for good without keeping it: unlike its
+// address, it is not used again once the record is gone.
+func weakPointer(p unsafe.Pointer) weak.Pointer[byte] { return weak.Make((*byte)(p)) }
+
+// markDeleted marks a persistent entry to be deleted.
+func (s *Session) markDeleted(e *entry) {
+	e.im.unmove(e)
+	e.state = Deleted
+}
+
+// Delete marks the records to be deleted by the next Commit. A pending record is
+// simply forgotten. Each must be in the session: a pointer that Get or a query
+// returned, or that was added.
+//
+// If one of the records can't be marked, none is. Errors: [ErrNotFound] if the
+// session does not have the record; [ErrInvalid] if it is not a pointer to a
+// table's type; [ErrReadOnly] in a View; [ErrClosed], [ErrConcurrentUse].
+func (s *Session) Delete(records ...any) error {
+	if err := s.enter("delete"); err != nil {
+		return err
+	}
+	defer s.leave()
+	entries, err := s.entriesOf("delete", records)
+	if err != nil {
+		return err
+	}
+	if s.snapshot != nil {
+		return fmt.Errorf("userdata: delete: a View is %w", ErrReadOnly)
+	}
+	for _, e := range entries {
+		s.delete(e)
+	}
+	return nil
+}
+
+// delete marks or forgets one entry.
+func (s *Session) delete(e *entry) {
+	if e.state != Pending {
+		s.markDeleted(e)
+	} else if s.pointers[e.ptr] == e { // else it came twice in one call
+		s.forget(e)
+	}
+}
+
+// entriesOf returns the entries of records that must be in the session.
+func (s *Session) entriesOf(op string, records []any) ([]*entry, error) {
+	entries := make([]*entry, 0, len(records))
+	for _, r := range records {
+		t, p, err := s.recordOf(op, r)
+		if err != nil {
+			return nil, err
+		}
+		e := s.pointers[p]
+		if e == nil {
+			key, keyErr := t.keyOf(p)
+			err := &RecordError{Op: op, Table: t.name, Err: fmt.Errorf("%w in this session: Get or query the record first, and use the pointer that it returns", ErrNotFound)}
+			if keyErr == nil {
+				err.Key = t.keyValue(key)
+			}
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// read runs fn on a snapshot: that of the View, or one of its own.
+func (s *Session) read(ctx context.Context, fn func(Snapshot) error) error {
+	check := func(snap Snapshot) error {
+		if s.serializable {
+			if s.version == 0 {
+				s.version = snap.Version()
+			}
+			if s.version != snap.Version() {
+				return fmt.Errorf("userdata: read in a serializable session: the store was %w", ErrConflict)
+			}
+		}
+		return fn(snap)
+	}
+	if s.snapshot == nil {
+		return s.db.store.View(ctx, check)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return check(s.snapshot)
+}
+
+// get returns the live entry under the key, reading it if the session does not
+// have it, or nil if there is none.
+func (s *Session) get(ctx context.Context, t *table, key []byte) (*entry, error) {
+	if key == nil { // one that no record can have
+		return nil, nil
+	}
+	im := s.identity(t)
+	e := im.lookup(string(key))
+	if e != nil && (e.state == Pending || e.epoch == s.epoch) {
+		return e, nil
+	}
+	if e == nil && im.base[string(key)] != nil { // deleted, or moved to another key
+		return im.search(string(key)), nil
+	}
+	stored := key
+	if e != nil {
+		stored = []byte(e.key)
+	}
+	value, err := s.readValue(ctx, t, stored)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case e != nil:
+		e, err = s.refreshed(e, value)
+	case value != nil:
+		e, err = s.load(im, key, value)
+	default:
+		e = im.search(string(key))
+	}
+	if e == nil && err == nil {
+		s.noteAbsent(t, string(key))
+	}
+	return e, err
+}
+
+// readValue returns a copy of what the store has under the key, nil for nothing.
+func (s *Session) readValue(ctx context.Context, t *table, key []byte) (value []byte, err error) {
+	start := time.Now()
+	err = s.read(ctx, func(snap Snapshot) error {
+		v, err := snap.Get(t.name, key)
+		value = bytes.Clone(v)
+		return err
+	})
+	if err == nil {
+		s.db.echoGet(ctx, t, key, value, start)
+	}
+	return value, err
+}
+
+// noteAbsent remembers that the key was looked for and not found.
+func (s *Session) noteAbsent(t *table, key string) {
+	if s.absent == nil {
+		s.absent = map[absence]struct{}{}
+	}
+	s.absent[absence{t, key}] = struct{}{}
+}
+
+// load decodes a stored value, which it keeps, and tracks the record.
+func (s *Session) load(im *identityMap, key, value []byte) (*entry, error) {
+	p := im.table.newRecord()
+	if err := im.table.decode(key, value, p); err != nil {
+		return nil, err
+	}
+	e := &entry{ptr: p, state: Persistent, key: string(key), baseline: value}
+	s.track(im, e)
+	return e, nil
+}
+
+// refreshed brings an entry up to date with what the store has now: value, or
+// nil. A record that the session has changed stays as it is; the commit will
+// tell. It returns nil if the record is gone.
+func (s *Session) refreshed(e *entry, value []byte) (*entry, error) {
+	switch {
+	case bytes.Equal(value, e.baseline):
+	case e.changed():
+	case value == nil:
+		s.detach(e)
+		return nil, nil
+	default:
+		if err := e.load(value); err != nil {
+			return nil, err
+		}
+	}
+	e.epoch = s.epoch
+	return e, nil
+}
+
+// Refresh reads the record again and makes it, in place, what the store has. What
+// the session changed in it is lost. A record that is marked to be deleted stays
+// so. Errors: [ErrNotFound] if it is not in the session or no longer in the
+// store; [ErrInvalid] if it is pending; [ErrCorrupt], [ErrClosed],
+// [ErrConcurrentUse], the context's.
+func (s *Session) Refresh(ctx context.Context, record any) error {
+	if err := s.enter("refresh"); err != nil {
+		return err
+	}
+	defer s.leave()
+	entries, err := s.entriesOf("refresh", []any{record})
+	if err != nil {
+		return err
+	}
+	e := entries[0]
+	if e.state == Pending {
+		return e.fault("refresh", invalidf("the record was never committed"))
+	}
+	value, err := s.readValue(ctx, e.im.table, []byte(e.key))
+	if err != nil {
+		return err
+	}
+	if value == nil {
+		return e.im.table.recordError("refresh", []byte(e.key), "", ErrNotFound)
+	}
+	if err := e.load(value); err != nil {
+		return err
+	}
+	e.epoch = s.epoch
+	e.im.rekeyEntry(e)
+	return nil
+}
+
+// Expunge takes records out of the session, with what was changed in them: they
+// are detached. Those that the session does not have are passed over.
+func (s *Session) Expunge(records ...any) {
+	if !s.enterQuietly() {
+		return
+	}
+	defer s.leave()
+	for _, r := range records {
+		if _, p, err := s.recordOf("expunge", r); err == nil && s.pointers[p] != nil {
+			s.detach(s.pointers[p])
+		}
+	}
+}
+
+// State reports where a record stands in this session.
+func (s *Session) State(record any) State {
+	_, p, err := s.recordOf("state", record)
+	if err != nil || !s.enterQuietly() {
+		return Transient
+	}
+	defer s.leave()
+	if e := s.pointers[p]; e != nil {
+		if s.closed {
+			return Detached
+		}
+		return e.state
+	}
+	if _, was := s.detached[weakPointer(p)]; was {
+		return Detached
+	}
+	return Transient
+}
+
+// Close forgets what was not committed, and every record: they stay readable.
+// A second Close does nothing. It returns [ErrConcurrentUse] if another call is
+// under way.
+func (s *Session) Close() error {
+	if !s.busy.CompareAndSwap(false, true) {
+		return fmt.Errorf("userdata: close session: %w", ErrConcurrentUse)
+	}
+	defer s.leave()
+	s.closed = true
+	s.tables, s.saves, s.absent, s.hidden = nil, nil, nil, nil
+	return nil
+}
+
+// tableOf returns the database's table for a declared one.
+func tableOf[T any](s *Session, t *Table[T]) (*table, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	own := s.db.tables[t.name]
+	if own == nil || own.recordType != t.table.recordType {
+		return nil, fmt.Errorf("userdata: table %s: %w", t.name, invalidf("it was not given to Open"))
+	}
+	return own, nil
+}
+
+// Get returns the record under the key: the session's own if it tracks it, with
+// whatever was changed in it, and else the store's. The key is of the key
+// column's type, or one of the same kind. The first Get of a record after a
+// commit or rollback looks whether others have changed it.
+//
+// Errors: [ErrNotFound]; [ErrInvalid] if the key is of another type;
+// [ErrCorrupt]; [ErrConflict] in a Serializable session; [ErrClosed],
+// [ErrConcurrentUse], the context's. Getting a tracked record reads nothing.
+func (t *Table[T]) Get(ctx context.Context, s *Session, key any) (*T, error) {
+	if err := s.enter("get"); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	own, err := tableOf(s, t)
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := own.keyFrom(key)
+	if err != nil {
+		return nil, &RecordError{Op: "get", Table: t.name, Err: err}
+	}
+	e, err := s.get(ctx, own, encoded)
+	if err != nil {
+		return nil, err
+	}
+	if e == nil {
+		return nil, &RecordError{Op: "get", Table: t.name, Key: key, Err: ErrNotFound}
+	}
+	return (*T)(s.show(e)), nil
+}
+
+// show returns the address of a record for the program to have.
+func (s *Session) show(e *entry) unsafe.Pointer {
+	if e.hidden {
+		s.handOut(e)
+	}
+	return e.ptr
+}
+
+// Merge copies a record, typically a detached one, onto the session's record of
+// the same key, which it reads if it has to, and returns that. If there is none
+// it adds a copy. The given record is not tracked, unless it was already. What
+// others have written since the record was read is overwritten: Merge compares
+// nothing. Errors are those of [Table.Get] and [Session.Add].
+func (t *Table[T]) Merge(ctx context.Context, s *Session, record *T) (*T, error) {
+	if err := s.enter("merge"); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	own, err := tableOf(s, t)
+	if err != nil {
+		return nil, err
+	}
+	if record == nil {
+		return nil, &RecordError{Op: "merge", Table: t.name, Err: invalidf("the record is nil")}
+	}
+	if s.snapshot != nil {
+		return nil, &RecordError{Op: "merge", Table: t.name, Err: ErrReadOnly}
+	}
+	p := unsafe.Pointer(record)
+	if e := s.pointers[p]; e != nil && e.live() {
+		return record, nil
+	}
+	key, err := own.keyOf(p)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.get(ctx, own, key)
+	if err != nil {
+		return nil, err
+	}
+	copied := own.clone(p)
+	if e == nil {
+		e = &entry{ptr: copied, state: Pending}
+		s.track(s.identity(own), e)
+	} else {
+		own.assign(e.ptr, copied)
+	}
+	return (*T)(s.show(e)), nil
+}

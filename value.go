@@ -1,0 +1,419 @@
+package userdata
+
+import (
+	"bytes"
+	"cmp"
+	"encoding"
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+)
+
+// A valueCodec turns values of one Go type into msgpack and back. It is made
+// once for a type, by valueCodecOf, and shared by all goroutines. Its functions
+// take the address of a value of that type.
+//
+// One value has one encoding, whoever writes it: integers are as short as they
+// can be, maps are sorted by their encoded keys, a time is its instant and a
+// NaN is math.NaN(). So equal bytes mean equal values, which change detection
+// rests on.
+type valueCodec struct {
+	typ  reflect.Type
+	name string // the type as the schema in the file spells it
+
+	encode func(e *encoder, p unsafe.Pointer) error
+	decode func(d *decoder, p unsafe.Pointer) error // into a zero value
+	clone  func(dst, src unsafe.Pointer)            // a deep copy into a zero value
+
+	// compare orders two values; nil for types without an order. Nil pointers
+	// and slices come first.
+	compare func(a, b unsafe.Pointer) int
+
+	// exact says that values which compare as equal have equal bytes. It is
+	// false for floats: 0 equals -0.
+	exact bool
+}
+
+// newValue returns the address of a zero value of the codec's type.
+func (c *valueCodec) newValue() unsafe.Pointer { return reflect.New(c.typ).UnsafePointer() }
+
+// value returns a deep copy of the value at p.
+func (c *valueCodec) value(p unsafe.Pointer) any {
+	v := c.newValue()
+	c.clone(v, p)
+	return reflect.NewAt(c.typ, v).Elem().Interface()
+}
+
+// bytes returns the msgpack of the value at p.
+func (c *valueCodec) bytes(p unsafe.Pointer) ([]byte, error) {
+	e := newEncoder()
+	defer e.free()
+	if err := c.encode(e, p); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(e.buf.Bytes()), nil
+}
+
+var (
+	timeType            = reflect.TypeFor[time.Time]()
+	binaryMarshaler     = reflect.TypeFor[encoding.BinaryMarshaler]()
+	binaryUnmarshaler   = reflect.TypeFor[encoding.BinaryUnmarshaler]()
+	textMarshaler       = reflect.TypeFor[encoding.TextMarshaler]()
+	textUnmarshaler     = reflect.TypeFor[encoding.TextUnmarshaler]()
+	minTime             = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+	maxTime             = time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)
+	canonicalNaN        = math.NaN()
+	canonicalNaN32      = float32(math.NaN())
+	errTimeRange        = invalidf("time is outside the years 0001 to 9999")
+	errNotUTF8          = invalidf("not valid UTF-8")
+	errSameMapKey       = invalidf("two keys of a map have one encoding")
+	errTooDeep          = invalidf("nested deeper than %d levels, or a cycle", maxDepth)
+	errTypeHasNoMapping = "bool, numbers, string, []byte, time.Time, structs, slices, maps, pointers to them, and types with encoding.BinaryMarshaler or TextMarshaler can be stored"
+)
+
+// implements reports whether t or a pointer to it has both interfaces.
+func implements(t reflect.Type, marshal, unmarshal reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return p.Implements(marshal) && p.Implements(unmarshal)
+}
+
+// marshalsItself reports whether values of t are stored as a whole, not by
+// their fields or elements.
+func marshalsItself(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && t.ConvertibleTo(timeType) ||
+		implements(t, binaryMarshaler, binaryUnmarshaler) || implements(t, textMarshaler, textUnmarshaler)
+}
+
+// A codecBuilder makes the codecs of a type and of the types that it is made
+// of. Types that refer to themselves find their codec in done.
+type codecBuilder struct {
+	done map[reflect.Type]*valueCodec
+}
+
+// build returns the codec of t. The error says which part of t has none.
+func (b *codecBuilder) build(t reflect.Type) (*valueCodec, error) {
+	if c := b.done[t]; c != nil {
+		return c, nil
+	}
+	c := &valueCodec{typ: t, name: "^"} // "^" stands for a type inside itself
+	b.done[t] = c
+	var err error
+	switch k := t.Kind(); {
+	case t.ConvertibleTo(timeType) && k == reflect.Struct:
+		timeCodec(c)
+	case k == reflect.Bool:
+		boolCodec(c)
+	case k >= reflect.Int && k <= reflect.Int64:
+		intCodec(c)
+	case k >= reflect.Uint && k <= reflect.Uint64:
+		uintCodec(c)
+	case k == reflect.Float32 || k == reflect.Float64:
+		floatCodec(c)
+	case k == reflect.String:
+		stringCodec(c)
+	case k == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		bytesCodec(c)
+	case k == reflect.Array && t.Elem().Kind() == reflect.Uint8 && t.Len() > 0:
+		byteArrayCodec(c)
+	case implements(t, binaryMarshaler, binaryUnmarshaler):
+		binaryCodec(c)
+	case implements(t, textMarshaler, textUnmarshaler):
+		textCodec(c)
+	case k == reflect.Pointer:
+		err = b.pointer(c)
+	case k == reflect.Struct:
+		err = b.structure(c)
+	case k == reflect.Slice:
+		err = b.slice(c)
+	case k == reflect.Array && t.Len() > 0:
+		err = b.array(c)
+	case k == reflect.Map:
+		err = b.mapping(c)
+	default:
+		err = invalidf("%s can't be stored: %s", t, errTypeHasNoMapping)
+	}
+	if err != nil {
+		delete(b.done, t)
+		return nil, err
+	}
+	return c, nil
+}
+
+// plainCodec fills in what all types without pointers share: the clone.
+func plainCodec[T any](c *valueCodec, name string) {
+	c.name, c.exact = name, true
+	c.clone = func(dst, src unsafe.Pointer) { *(*T)(dst) = *(*T)(src) }
+}
+
+func boolCodec(c *valueCodec) {
+	plainCodec[bool](c, "bool")
+	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.enc.EncodeBool(*(*bool)(p)) }
+	c.decode = func(d *decoder, p unsafe.Pointer) (err error) {
+		switch d.code() {
+		case msgpcode.True, msgpcode.False:
+			*(*bool)(p), err = d.dec.DecodeBool()
+			return err
+		}
+		return d.mismatch("bool")
+	}
+	c.compare = func(a, b unsafe.Pointer) int {
+		x, y := *(*bool)(a), *(*bool)(b)
+		switch {
+		case x == y:
+			return 0
+		case y:
+			return -1
+		}
+		return 1
+	}
+}
+
+func intCodec(c *valueCodec) {
+	switch c.typ.Kind() {
+	case reflect.Int:
+		intCodecOf[int](c, "int")
+	case reflect.Int8:
+		intCodecOf[int8](c, "int8")
+	case reflect.Int16:
+		intCodecOf[int16](c, "int16")
+	case reflect.Int32:
+		intCodecOf[int32](c, "int32")
+	default:
+		intCodecOf[int64](c, "int64")
+	}
+}
+
+func intCodecOf[T interface {
+	int | int8 | int16 | int32 | int64
+}](c *valueCodec, name string) {
+	plainCodec[T](c, name)
+	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.enc.EncodeInt(int64(*(*T)(p))) }
+	c.decode = func(d *decoder, p unsafe.Pointer) error {
+		n, err := d.int64(name)
+		if err != nil {
+			return err
+		}
+		if int64(T(n)) != n {
+			return corruptf("%d is out of the range of %s", n, name)
+		}
+		*(*T)(p) = T(n)
+		return nil
+	}
+	c.compare = compareOrdered[T]
+}
+
+func uintCodec(c *valueCodec) {
+	switch c.typ.Kind() {
+	case reflect.Uint:
+		uintCodecOf[uint](c, "uint")
+	case reflect.Uint8:
+		uintCodecOf[uint8](c, "uint8")
+	case reflect.Uint16:
+		uintCodecOf[uint16](c, "uint16")
+	case reflect.Uint32:
+		uintCodecOf[uint32](c, "uint32")
+	default:
+		uintCodecOf[uint64](c, "uint64")
+	}
+}
+
+func uintCodecOf[T interface {
+	uint | uint8 | uint16 | uint32 | uint64
+}](c *valueCodec, name string) {
+	plainCodec[T](c, name)
+	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.enc.EncodeUint(uint64(*(*T)(p))) }
+	c.decode = func(d *decoder, p unsafe.Pointer) error {
+		n, err := d.uint64(name)
+		if err != nil {
+			return err
+		}
+		if uint64(T(n)) != n {
+			return corruptf("%d is out of the range of %s", n, name)
+		}
+		*(*T)(p) = T(n)
+		return nil
+	}
+	c.compare = compareOrdered[T]
+}
+
+func compareOrdered[T cmp.Ordered](a, b unsafe.Pointer) int { return cmp.Compare(*(*T)(a), *(*T)(b)) }
+
+func floatCodec(c *valueCodec) {
+	if c.typ.Kind() == reflect.Float32 {
+		plainCodec[float32](c, "float32")
+		c.encode = func(e *encoder, p unsafe.Pointer) error {
+			f := *(*float32)(p)
+			if f != f {
+				f = canonicalNaN32
+			}
+			return e.enc.EncodeFloat32(f)
+		}
+		c.decode = func(d *decoder, p unsafe.Pointer) (err error) {
+			if d.code() != msgpcode.Float {
+				return d.mismatch("float32")
+			}
+			*(*float32)(p), err = d.dec.DecodeFloat32()
+			return err
+		}
+		c.compare, c.exact = compareOrdered[float32], false
+		return
+	}
+	plainCodec[float64](c, "float64")
+	c.encode = func(e *encoder, p unsafe.Pointer) error {
+		f := *(*float64)(p)
+		if f != f {
+			f = canonicalNaN
+		}
+		return e.enc.EncodeFloat64(f)
+	}
+	c.decode = func(d *decoder, p unsafe.Pointer) (err error) {
+		if d.code() != msgpcode.Double {
+			return d.mismatch("float64")
+		}
+		*(*float64)(p), err = d.dec.DecodeFloat64()
+		return err
+	}
+	c.compare, c.exact = compareOrdered[float64], false
+}
+
+func stringCodec(c *valueCodec) {
+	plainCodec[string](c, "string")
+	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.string(*(*string)(p)) }
+	c.decode = func(d *decoder, p unsafe.Pointer) (err error) {
+		*(*string)(p), err = d.string()
+		return err
+	}
+	c.compare = func(a, b unsafe.Pointer) int { return strings.Compare(*(*string)(a), *(*string)(b)) }
+}
+
+func bytesCodec(c *valueCodec) {
+	c.name, c.exact = "bytes", true
+	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.enc.EncodeBytes(*(*[]byte)(p)) }
+	c.decode = func(d *decoder, p unsafe.Pointer) (err error) {
+		*(*[]byte)(p), err = d.bytes(true)
+		return err
+	}
+	c.clone = func(dst, src unsafe.Pointer) { *(*[]byte)(dst) = bytes.Clone(*(*[]byte)(src)) }
+	c.compare = func(a, b unsafe.Pointer) int {
+		x, y := *(*[]byte)(a), *(*[]byte)(b)
+		if (x == nil) != (y == nil) {
+			return compareNil(x == nil)
+		}
+		return bytes.Compare(x, y)
+	}
+}
+
+// compareNil orders nil before what is not: first says which side is nil.
+func compareNil(first bool) int {
+	if first {
+		return -1
+	}
+	return 1
+}
+
+func byteArrayCodec(c *valueCodec) {
+	n, typ := c.typ.Len(), c.typ
+	view := func(p unsafe.Pointer) []byte { return unsafe.Slice((*byte)(p), n) }
+	c.name, c.exact = fmt.Sprintf("[%d]byte", n), true
+	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.enc.EncodeBytes(view(p)) }
+	c.decode = func(d *decoder, p unsafe.Pointer) error {
+		b, err := d.bytes(false)
+		if err != nil {
+			return err
+		}
+		if len(b) != n {
+			return corruptf("%d bytes where %s has %d", len(b), typ, n)
+		}
+		copy(view(p), b)
+		return nil
+	}
+	c.clone = func(dst, src unsafe.Pointer) { copy(view(dst), view(src)) }
+	c.compare = func(a, b unsafe.Pointer) int { return bytes.Compare(view(a), view(b)) }
+}
+
+func timeCodec(c *valueCodec) {
+	plainCodec[time.Time](c, "time")
+	c.encode = func(e *encoder, p unsafe.Pointer) error {
+		t := *(*time.Time)(p)
+		if t.Before(minTime) || t.After(maxTime) {
+			return errTimeRange
+		}
+		return e.enc.EncodeTime(t)
+	}
+	c.decode = func(d *decoder, p unsafe.Pointer) error {
+		t, err := d.time()
+		*(*time.Time)(p) = t
+		return err
+	}
+	c.compare = func(a, b unsafe.Pointer) int { return (*time.Time)(a).Compare(*(*time.Time)(b)) }
+}
+
+// binaryCodec serves a type that turns itself into bytes.
+func binaryCodec(c *valueCodec) {
+	c.name = "binary"
+	self := func(p unsafe.Pointer) any { return reflect.NewAt(c.typ, p).Interface() }
+	c.encode = func(e *encoder, p unsafe.Pointer) error {
+		b, err := self(p).(encoding.BinaryMarshaler).MarshalBinary()
+		if err != nil {
+			return invalidf("MarshalBinary: %w", err)
+		}
+		if b == nil {
+			b = []byte{}
+		}
+		return e.enc.EncodeBytes(b)
+	}
+	c.decode = func(d *decoder, p unsafe.Pointer) error {
+		b, err := d.bytes(false)
+		if err != nil {
+			return err
+		}
+		if err := self(p).(encoding.BinaryUnmarshaler).UnmarshalBinary(b); err != nil {
+			return corruptf("UnmarshalBinary: %w", err)
+		}
+		return nil
+	}
+	c.clone = cloneByCoding(c)
+}
+
+// textCodec serves a type that turns itself into text.
+func textCodec(c *valueCodec) {
+	c.name = "text"
+	self := func(p unsafe.Pointer) any { return reflect.NewAt(c.typ, p).Interface() }
+	c.encode = func(e *encoder, p unsafe.Pointer) error {
+		b, err := self(p).(encoding.TextMarshaler).MarshalText()
+		if err != nil {
+			return invalidf("MarshalText: %w", err)
+		}
+		return e.string(string(b))
+	}
+	c.decode = func(d *decoder, p unsafe.Pointer) error {
+		s, err := d.string()
+		if err != nil {
+			return err
+		}
+		if err := self(p).(encoding.TextUnmarshaler).UnmarshalText([]byte(s)); err != nil {
+			return corruptf("UnmarshalText: %w", err)
+		}
+		return nil
+	}
+	c.clone = cloneByCoding(c)
+}
+
+// cloneByCoding copies a value whose inside is its own affair: by encoding and
+// decoding it. A value that can't be encoded is copied as Go assigns it.
+func cloneByCoding(c *valueCodec) func(dst, src unsafe.Pointer) {
+	return func(dst, src unsafe.Pointer) {
+		b, err := c.bytes(src)
+		if err == nil {
+			err = decodeValue(c, b, dst)
+		}
+		if err != nil {
+			reflect.NewAt(c.typ, dst).Elem().Set(reflect.NewAt(c.typ, src).Elem())
+		}
+	}
+}
