@@ -72,6 +72,14 @@ type Schema struct {
 type TableSchema struct {
 	Name    string         `userdata:"name,key"`
 	Columns []ColumnSchema `userdata:"columns"`
+	Indexes []IndexSchema  `userdata:"indexes"` // sorted by name
+}
+
+// An IndexSchema describes one index of a table.
+type IndexSchema struct {
+	Name    string   `userdata:"name"`
+	Columns []string `userdata:"columns"` // in the order of the index
+	Unique  bool     `userdata:"unique"`  // whether no two records may have the same values
 }
 
 // A ColumnSchema describes one column.
