@@ -151,7 +151,7 @@ func (c *Change) holds(found []byte) bool {
 // [ErrConflict].
 type ConflictError struct {
 	// Conflicts lists every change whose expectation failed, in the change
-	// set's order. It is empty if only the version did not fit.
+	// set's order. It is empty if the version did not fit: then nothing else is looked at.
 	Conflicts []Conflict
 }
 
