@@ -1,0 +1,19 @@
+module github.com/seed-5df914be/userdata/cmd/userdata
+
+go 1.26
+
+replace github.com/seed-5df914be/userdata => ../..
+
+require (
+	github.com/seed-5df914be/userdata v0.0.0
+	github.com/spf13/cobra v1.10.2
+)
+
+require (
+	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/spf13/pflag v1.0.10 // indirect
+	github.com/vmihailenco/msgpack/v5 v5.4.1 // indirect
+	github.com/vmihailenco/tagparser/v2 v2.0.0 // indirect
+	go.etcd.io/bbolt v1.5.0 // indirect
+	golang.org/x/sys v0.45.0 // indirect
+)
