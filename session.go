@@ -38,8 +38,8 @@ type Session struct {
 	detached map[weak.Pointer[byte]]struct{}
 	saves    []*savepoint // the open ones, the outermost first
 
-	epoch   uint64              // counts commits and rollbacks
-	version uint64              // of the store at the first read, if serializable
+	epoch   uint64               // counts commits and rollbacks
+	version uint64               // of the store at the first read, if serializable
 	absent  map[absence]struct{} // keys that Get did not find since the last commit or rollback
 }
 

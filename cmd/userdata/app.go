@@ -70,11 +70,13 @@ func find(ctx context.Context, s *userdata.Session, id string) (*userdata.Userda
 }
 
 // An echoHandler prints the library's lines as they are.
-type echoHandler struct{ w interface{ Write([]byte) (int, error) } }
+type echoHandler struct {
+	w interface{ Write([]byte) (int, error) }
+}
 
 func (h *echoHandler) Enabled(context.Context, slog.Level) bool { return true }
-func (h *echoHandler) WithAttrs([]slog.Attr) slog.Handler        { return h }
-func (h *echoHandler) WithGroup(string) slog.Handler             { return h }
+func (h *echoHandler) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h *echoHandler) WithGroup(string) slog.Handler            { return h }
 func (h *echoHandler) Handle(_ context.Context, r slog.Record) error {
 	_, err := fmt.Fprintln(h.w, r.Message)
 	return err

@@ -5,6 +5,7 @@ go 1.26
 replace github.com/seed-5df914be/userdata => ../..
 
 require (
+	github.com/rogpeppe/go-internal v1.14.1
 	github.com/seed-5df914be/userdata v0.0.0
 	github.com/spf13/cobra v1.10.2
 )
@@ -16,4 +17,5 @@ require (
 	github.com/vmihailenco/tagparser/v2 v2.0.0 // indirect
 	go.etcd.io/bbolt v1.5.0 // indirect
 	golang.org/x/sys v0.45.0 // indirect
+	golang.org/x/tools v0.36.0 // indirect
 )

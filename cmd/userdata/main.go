@@ -34,7 +34,9 @@ type usageError struct{ error }
 // noUser is the error for an id that has no record.
 type noUser string
 
-func (id noUser) Error() string { return fmt.Sprintf("The user '%s' does not exist.", printable(string(id))) }
+func (id noUser) Error() string {
+	return fmt.Sprintf("The user '%s' does not exist.", printable(string(id)))
+}
 
 // run is main with everything handed in. It returns the exit status.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {

@@ -1,0 +1,179 @@
+/*
+Package userdata keeps records, ordinary structs, in one file, without SQL, a
+server, cgo or generated code. A program works on its records through a
+[Session], a unit of work with an identity map as in SQLAlchemy's ORM: it adds,
+loads, changes and deletes structs, and Commit writes all of it in one
+transaction, or nothing.
+
+	type Note struct {
+		ID      string    `userdata:"id,key,size=32"`
+		Title   string    `userdata:"title,size=120"`
+		Body    string    `userdata:"body"`
+		Updated time.Time `userdata:"updated"`
+		Author  *string   `userdata:"author"` // a pointer: may be null
+	}
+
+	var (
+		Notes       = userdata.NewTable[Note]("notes")
+		NoteTitle   = userdata.ColumnOf(func(n *Note) *string { return &n.Title })
+		NoteUpdated = userdata.ColumnOf(func(n *Note) *time.Time { return &n.Updated })
+	)
+
+	db, err := userdata.Open("notes.db", nil, Notes)
+	defer db.Close()
+
+	s := db.NewSession()
+	defer s.Close()
+	err = s.Add(&Note{ID: "n1", Title: "Milk"}) // this session's queries see it
+	err = s.Commit(ctx)                         // on the disk when it returns
+
+	n, err := Notes.Get(ctx, s, "n1") // the same pointer each time in one session
+	n.Title = ""                      // noticed at Commit: no setter, no Save
+	err = s.Commit(ctx)
+
+	recent, err := Notes.Select(s).Where(NoteUpdated.Ge(monday)).
+		OrderBy(NoteUpdated.Desc()).Limit(20).All(ctx)
+
+[Userdata] and [UserdataTable] are a ready-made record and its table.
+
+# Declaring records
+
+A field's tag names its column, and may add words after commas:
+
+	key       the column is the table's key; each table has one
+	size=N    at most N runes of a string, or N bytes of a []byte
+
+A field without a tag is an error, so that none is forgotten; userdata:"-" leaves
+it out. The fields of an embedded struct without a tag are columns themselves.
+The name in the tag, not the field's, is what the file holds: renaming a field in
+Go changes nothing.
+
+Columns may be bool, any integer, uint or float, string, []byte, [N]byte,
+[time.Time], [time.Duration], named types of these, structs, slices, arrays and
+maps of such, and types with encoding.BinaryMarshaler or TextMarshaler and the
+matching unmarshaler, such as [net/netip.Addr]. A pointer to one of them is a
+column that may be null. Fields of a struct inside a column go by their tag's
+name, or else by their Go name. Keys may be string, []byte, [N]byte, any integer
+and time.Time. A time is kept as an instant, to the nanosecond, in the years 1 to
+9999, and read back in UTC.
+
+Text is valid UTF-8 or refused. A nil slice or map stays nil, an empty one empty;
+only a pointer to a nil one comes back as a pointer to an empty one.
+
+What can't be mapped is an error of [Open] that names type, field and remedy, or a
+panic of [ColumnOf] as the program starts. Open also refuses a file whose tables
+differ from the declared ones, with [ErrSchema].
+
+# Sessions
+
+A record that a session has is in one of these states ([Session.State]):
+
+	Pending     added, not yet committed
+	Persistent  in the session and in the store
+	Deleted     marked, not yet committed
+
+Others are Transient, never in the session, or Detached, once in it. One table and
+key has one pointer in a session. Records stay readable after Commit and Close.
+
+Nothing is checked before [Session.Flush] or [Session.Commit], so a pending record
+may be filled in step by step while queries run. Then every added or changed
+record is validated: sizes, UTF-8, its key, and its Validate method if it has
+one, func() error. All faults of all records come in one error.
+
+Changes are found by comparing each tracked record with what the session last saw
+in the store, nested slices and maps included. Setting a field to zero is a
+change like any other. A changed key moves the record. Delete and Add under one
+key are an update, and two records may swap keys in one commit.
+
+[Session.Rollback] restores changed records in place, [Session.Savepoint] does that
+for what one function did, [Session.Refresh] reads a record again,
+[Table.Merge] copies a detached record onto the session's, [Session.Expunge] lets
+one go, and [Session.Changes] lists what a commit would write, old and new.
+
+# Conflicts
+
+A commit is refused with [ErrConflict] if a record that it changes or deletes is no
+longer what the session read, whichever fields the two have changed, or is gone.
+The [RecordError] has the record as it was read, as it is wanted, and as it is
+now. The session still holds its changes: Refresh the record and change it again,
+or Rollback.
+
+[DB.Transact] does this by itself: it runs a function with a session, commits it,
+and on a conflict runs it again with a fresh one. This is the usual way to write:
+
+	err = db.Transact(ctx, func(s *userdata.Session) error {
+		n, err := Notes.Get(ctx, s, "n1")
+		if err != nil {
+			return err
+		}
+		n.Title = strings.ToUpper(n.Title)
+		return nil
+	})
+
+Conflicts are about records that are written. A session with the option
+[Serializable] commits only if nobody has committed anything since its first read.
+
+# Queries
+
+[Table.Select] makes a [Query], an immutable value that Where, OrderBy, Limit and
+Offset refine, and All, One, First, Rows, Count, Exists, Update and Delete run.
+Conditions come from columns ([Column.Eq], Ne, Lt, Le, Gt, Ge, Between, In), from
+[HasPrefix], and from [And], [Or], [Not] and [Match], which takes any function.
+Conditions on the key narrow down what is read; the others are checked record by
+record. [Query.Explain] says which is which.
+
+Answers are what the store holds with the session's own changes laid over. The
+session's pointers are returned for what it tracks, and new ones are tracked,
+unless the query is [Query.Untracked].
+
+[Query.Update] and [Query.Delete] change many records within the session; Commit
+writes them. Objects that the program has follow.
+
+# Isolation
+
+No transaction is held while a program's code runs. Get, All, One, First, Count and
+Exists read one snapshot each; Rows reads pages. Within a session a record
+that was read stays what it is until Commit or Rollback; the first Get or query
+after that brings unchanged records up to date, in place. [DB.View] runs a
+function on one snapshot throughout, and is the one place where a transaction is
+open meanwhile: be brief.
+
+A [DB], a [Table] and a [Column] are safe for concurrent use. A Session is not, and
+returns [ErrConcurrentUse] instead of corrupting itself.
+
+# The file
+
+A commit is one bbolt write transaction, synced before Commit returns. Each value
+carries a checksum over its table, key and bytes, so a damaged record is
+[ErrCorrupt], never wrong data. One process has the file open at a time, others
+get [ErrLocked]; with [Options.ReadOnly] many may read. FORMAT.md in the
+repository describes every byte. Values are msgpack, readable without this
+package.
+
+# Errors
+
+Errors wrap one of the package's Err values, to be tested with [errors.Is], and
+mostly come in a [RecordError] with table, key and column. Several are joined.
+
+# For those who come from SQLAlchemy
+
+	create_engine, create_all     Open
+	metadata.tables               DB.Schema
+	echo=True                     Options.Logger
+	sessionmaker(engine)          DB.NewSession
+	with Session.begin()          DB.Transact
+	session.get                   Table.Get
+	select().where()              Table.Select, Query.Where
+	update().values(), delete()   Query.Update with Column.Set, Query.Delete
+	begin_nested                  Session.Savepoint
+	session.new, dirty, deleted   Session.Changes
+	version_id_col                always on: ErrConflict
+	add, delete, flush, commit, rollback, expunge, refresh, merge keep their names
+
+# Limits
+
+No SQL, no joins. Whole records are read and written. One writer at a time. A key
+has at most 32,768 bytes. What a session adds, changes or deletes is held in memory
+until it is committed. The file does not shrink.
+*/
+package userdata
