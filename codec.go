@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -15,8 +16,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
 
-// maxDepth is how deep slices, maps and structs may be nested in a record, the
-// record itself included.
+// maxDepth is how deep slices, arrays, maps and structs may be nested in a column.
 const maxDepth = wire.MaxDepth
 
 // checksumExt is the type of the msgpack ext that ends each value in the store.
@@ -141,8 +141,12 @@ func codeName(c byte) string {
 	return "missing value"
 }
 
-func isUint(c byte) bool { return c <= msgpcode.PosFixedNumHigh || c >= msgpcode.Uint8 && c <= msgpcode.Uint64 }
-func isInt(c byte) bool  { return c >= msgpcode.NegFixedNumLow || c >= msgpcode.Int8 && c <= msgpcode.Int64 }
+func isUint(c byte) bool {
+	return c <= msgpcode.PosFixedNumHigh || c >= msgpcode.Uint8 && c <= msgpcode.Uint64
+}
+func isInt(c byte) bool {
+	return c >= msgpcode.NegFixedNumLow || c >= msgpcode.Int8 && c <= msgpcode.Int64
+}
 func isArray(c byte) bool {
 	return msgpcode.IsFixedArray(c) || c == msgpcode.Array16 || c == msgpcode.Array32
 }
@@ -240,7 +244,7 @@ func encodedName(name string) []byte {
 	e := newEncoder()
 	defer e.free()
 	e.enc.EncodeString(name)
-	return bytes.Clone(e.buf.Bytes())
+	return e.bytes()
 }
 
 // checksumSeed begins the checksum of a table's values: its name and length.
@@ -284,14 +288,12 @@ func verifyChecksum(seed uint32, key, value []byte) ([]byte, error) {
 func (t *table) encode(e *encoder, p unsafe.Pointer) (key []byte, err error) {
 	var faults []error
 	keyIsFine := true
-	e.depth = 1
 	e.enc.EncodeMapLen(len(t.stored))
 	for _, c := range t.stored {
 		e.buf.Write(c.encodedName)
 		if err := c.codec.encode(e, c.at(p)); err != nil {
 			faults = append(faults, &RecordError{Table: t.name, Column: c.name, Err: err})
 			keyIsFine = keyIsFine && c != t.key
-			e.depth = 1
 		}
 	}
 	if key, err = t.keyOf(p); err != nil && keyIsFine {
@@ -347,7 +349,7 @@ func (r *row) open(t *table, key, value []byte) error {
 			return t.recordError("read", key, "", corruptf("name of column %d: %w", i, err))
 		}
 		if i >= len(t.stored) || string(name) != t.stored[i].name {
-			return t.recordError("read", key, string(name), t.misfit(string(name)))
+			return t.misfit(key, i, string(name))
 		}
 		b = b[size:]
 		if size, err = wire.Next(b); err != nil {
@@ -365,13 +367,14 @@ func (r *row) open(t *table, key, value []byte) error {
 }
 
 // misfit is the error for a column that is not the one expected at its place.
-func (t *table) misfit(name string) error {
-	for _, c := range t.stored {
-		if c.name == name {
-			return corruptf("column twice or not at its place")
-		}
+func (t *table) misfit(key []byte, place int, name string) error {
+	switch i := slices.IndexFunc(t.stored, func(c *column) bool { return c.name == name }); {
+	case i < 0:
+		return t.recordError("read", key, name, corruptf("column is not known"))
+	case i < place:
+		return t.recordError("read", key, name, corruptf("column twice or not at its place"))
 	}
-	return corruptf("column is not known")
+	return t.recordError("read", key, t.stored[place].name, corruptf("column is missing or not at its place"))
 }
 
 // checkKey makes sure that the record stands under its own key.

@@ -13,7 +13,8 @@ import (
 // Values compare as Go's operators and [cmp.Compare] do: false before true,
 // strings and bytes by their bytes, times by instant, NaN equal to itself and
 // before all other numbers. Null, a nil pointer, equals null only and comes
-// first in an order; Lt, Le, Gt, Ge, Between and HasPrefix are false for it.
+// first in an order; Lt, Le, Gt, Ge and Between are false for it. A nil []byte is
+// not null, but a value before the empty one.
 // Types that have no order (structs, slices, maps and what marshals itself)
 // know only Eq, Ne, In and Set; a query that orders by them returns [ErrInvalid].
 type Column[T, V any] struct{ col *column }
@@ -154,6 +155,9 @@ func Not[T any](p Predicate[T]) Predicate[T] { return Predicate[T]{&negation{exp
 // into memory first. It must not keep or change the record, nor use the
 // session, whose methods return [ErrConcurrentUse] meanwhile.
 func Match[T any](fn func(*T) bool) Predicate[T] {
+	if fn == nil {
+		return Predicate[T]{errNilMatch}
+	}
 	return Predicate[T]{&match{func(p unsafe.Pointer) bool { return fn((*T)(p)) }}}
 }
 

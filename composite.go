@@ -22,15 +22,15 @@ func (b *codecBuilder) pointer(c *valueCodec) error {
 	if err != nil {
 		return err
 	}
-	c.name, c.exact = "*"+ec.name, ec.exact
+	c.form, c.parts, c.exact = "*%s", []*valueCodec{ec}, ec.exact
 	target := func(p unsafe.Pointer) unsafe.Pointer { return *(*unsafe.Pointer)(p) }
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		q := target(p)
 		if q == nil {
 			return e.enc.EncodeNil()
 		}
-		if done, err := e.emptyForNil(elem, q); done {
-			return err
+		if elem.Kind() == reflect.Slice || elem.Kind() == reflect.Map {
+			q = emptyForNil(elem, q)
 		}
 		return ec.encode(e, q)
 	}
@@ -42,12 +42,14 @@ func (b *codecBuilder) pointer(c *valueCodec) error {
 		*(*unsafe.Pointer)(p) = q
 		return ec.decode(d, q)
 	}
-	c.clone = func(dst, src unsafe.Pointer) {
-		if q := target(src); q != nil {
-			n := ec.newValue()
-			ec.clone(n, q)
-			*(*unsafe.Pointer)(dst) = n
+	c.copy = func(dst, src unsafe.Pointer, depth int) bool {
+		q := target(src)
+		if q == nil {
+			return true
 		}
+		n := ec.newValue()
+		*(*unsafe.Pointer)(dst) = n
+		return ec.copy(n, q, depth)
 	}
 	if ec.compare != nil {
 		c.compare = func(x, y unsafe.Pointer) int {
@@ -64,23 +66,20 @@ func (b *codecBuilder) pointer(c *valueCodec) error {
 	return nil
 }
 
-// emptyForNil writes the empty value of a slice or map type if the value at q
-// is nil, and reports whether it did.
-func (e *encoder) emptyForNil(t reflect.Type, q unsafe.Pointer) (bool, error) {
+// emptyForNil returns the address of an empty slice or map of type t if the one
+// at q is nil, else q.
+func emptyForNil(t reflect.Type, q unsafe.Pointer) unsafe.Pointer {
 	isBytes := t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8
-	if k := t.Kind(); k != reflect.Slice && k != reflect.Map || !isBytes && marshalsItself(t) {
-		return false, nil
+	if !isBytes && marshalsItself(t) || !reflect.NewAt(t, q).Elem().IsNil() {
+		return q
 	}
-	if !reflect.NewAt(t, q).Elem().IsNil() {
-		return false, nil
+	empty := reflect.New(t)
+	if t.Kind() == reflect.Map {
+		empty.Elem().Set(reflect.MakeMap(t))
+	} else {
+		empty.Elem().Set(reflect.MakeSlice(t, 0, 0))
 	}
-	switch {
-	case t.Kind() == reflect.Map:
-		return true, e.enc.EncodeMapLen(0)
-	case isBytes:
-		return true, e.enc.EncodeBytes([]byte{})
-	}
-	return true, e.enc.EncodeArrayLen(0)
+	return empty.UnsafePointer()
 }
 
 // structure makes the codec of a struct inside a column: a map from the fields'
@@ -99,7 +98,6 @@ func (b *codecBuilder) structure(c *valueCodec) error {
 		key   []byte // its name in msgpack
 	}
 	members := make([]member, len(fields))
-	var names []string
 	for i, f := range fields {
 		if f.tag.key || f.tag.size != 0 {
 			return invalidf("%s.%s: key and size are for the fields of a record, not of a struct inside it", c.typ, f.goName)
@@ -112,7 +110,6 @@ func (b *codecBuilder) structure(c *valueCodec) error {
 			return fmt.Errorf("%s.%s: %w", c.typ, f.goName, err)
 		}
 		members[i] = member{f, fc, encodedName(f.tag.name)}
-		names = append(names, f.tag.name+" "+fc.name)
 	}
 	slices.SortFunc(members, func(x, y member) int { return bytes.Compare(x.key, y.key) })
 	for i := 1; i < len(members); i++ {
@@ -120,8 +117,12 @@ func (b *codecBuilder) structure(c *valueCodec) error {
 			return invalidf("%s: two fields are called %q", c.typ, members[i].tag.name)
 		}
 	}
-	slices.Sort(names)
-	c.name = "struct{" + strings.Join(names, ", ") + "}"
+	byName := slices.SortedFunc(slices.Values(members), func(x, y member) int { return strings.Compare(x.tag.name, y.tag.name) })
+	var forms []string
+	for _, m := range byName {
+		forms, c.parts = append(forms, m.tag.name+" %s"), append(c.parts, m.codec)
+	}
+	c.form = "struct{" + strings.Join(forms, ", ") + "}"
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		return e.nested(func() error {
 			e.enc.EncodeMapLen(len(members))
@@ -140,45 +141,33 @@ func (b *codecBuilder) structure(c *valueCodec) error {
 		if err != nil {
 			return err
 		}
-		for i := range max(n, len(members)) {
-			name := ""
-			if i < n {
-				if name, err = d.string(); err != nil {
-					return err
-				}
+		if n != len(members) {
+			return corruptf("%d fields where %s has %d", n, c.typ, len(members))
+		}
+		for i := range members {
+			m := &members[i]
+			switch name, err := d.string(); {
+			case err != nil:
+				return err
+			case name != m.tag.name:
+				return corruptf("field %q where %s has %q", name, c.typ, m.tag.name)
 			}
-			if i >= len(members) || i >= n || name != members[i].tag.name {
-				return corruptf("%d fields, the %s of which is %q: not those of %s", n, ordinal(i), name, c.typ)
-			}
-			if err := members[i].codec.decode(d, unsafe.Add(p, members[i].offset)); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+			if err := m.codec.decode(d, unsafe.Add(p, m.offset)); err != nil {
+				return fmt.Errorf("%s: %w", m.tag.name, err)
 			}
 		}
 		return nil
 	}
-	c.clone = func(dst, src unsafe.Pointer) {
+	c.copy = func(dst, src unsafe.Pointer, depth int) bool {
 		for i := range members {
 			m := &members[i]
-			m.codec.clone(unsafe.Add(dst, m.offset), unsafe.Add(src, m.offset))
+			if depth == maxDepth || !m.codec.copy(unsafe.Add(dst, m.offset), unsafe.Add(src, m.offset), depth+1) {
+				return false
+			}
 		}
+		return true
 	}
 	return nil
-}
-
-// ordinal spells i, counted from 0, as "1st", "2nd" and so on.
-func ordinal(i int) string {
-	suffix := "th"
-	if i++; i%100 < 11 || i%100 > 13 {
-		switch i % 10 {
-		case 1:
-			suffix = "st"
-		case 2:
-			suffix = "nd"
-		case 3:
-			suffix = "rd"
-		}
-	}
-	return fmt.Sprint(i, suffix)
 }
 
 // slice makes the codec of []T: an array, or nil.
@@ -187,7 +176,7 @@ func (b *codecBuilder) slice(c *valueCodec) error {
 	if err != nil {
 		return err
 	}
-	c.name = "[]" + ec.name
+	c.form, c.parts = "[]%s", []*valueCodec{ec}
 	size := c.typ.Elem().Size()
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		s := reflect.NewAt(c.typ, p).Elem()
@@ -220,16 +209,14 @@ func (b *codecBuilder) slice(c *valueCodec) error {
 		reflect.NewAt(c.typ, p).Elem().Set(s)
 		return nil
 	}
-	c.clone = func(dst, src unsafe.Pointer) {
+	c.copy = func(dst, src unsafe.Pointer, depth int) bool {
 		s := reflect.NewAt(c.typ, src).Elem()
 		if s.IsNil() {
-			return
+			return true
 		}
 		n := reflect.MakeSlice(c.typ, s.Len(), s.Len())
-		for i := range s.Len() {
-			ec.clone(n.Index(i).Addr().UnsafePointer(), s.Index(i).Addr().UnsafePointer())
-		}
 		reflect.NewAt(c.typ, dst).Elem().Set(n)
+		return copyElements(ec, n.UnsafePointer(), s.UnsafePointer(), s.Len(), depth)
 	}
 	return nil
 }
@@ -241,7 +228,7 @@ func (b *codecBuilder) array(c *valueCodec) error {
 		return err
 	}
 	n, size := c.typ.Len(), c.typ.Elem().Size()
-	c.name = fmt.Sprintf("[%d]%s", n, ec.name)
+	c.form, c.parts = fmt.Sprintf("[%d]%%s", n), []*valueCodec{ec}
 	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.elements(ec, p, n, size) }
 	c.decode = func(d *decoder, p unsafe.Pointer) error {
 		got, err := d.arrayLen(c.name)
@@ -258,12 +245,20 @@ func (b *codecBuilder) array(c *valueCodec) error {
 		}
 		return nil
 	}
-	c.clone = func(dst, src unsafe.Pointer) {
-		for i := range n {
-			ec.clone(unsafe.Add(dst, uintptr(i)*size), unsafe.Add(src, uintptr(i)*size))
+	c.copy = func(dst, src unsafe.Pointer, depth int) bool { return copyElements(ec, dst, src, n, depth) }
+	return nil
+}
+
+// copyElements copies n values that lie side by side.
+func copyElements(ec *valueCodec, dst, src unsafe.Pointer, n, depth int) bool {
+	size := ec.typ.Size()
+	for i := range n {
+		at := uintptr(i) * size
+		if depth == maxDepth || !ec.copy(unsafe.Add(dst, at), unsafe.Add(src, at), depth+1) {
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 // elements writes n values that lie side by side from p on.
@@ -292,7 +287,7 @@ func (b *codecBuilder) mapping(c *valueCodec) error {
 	if err != nil {
 		return err
 	}
-	c.name = "map[" + kc.name + "]" + vc.name
+	c.form, c.parts = "map[%s]%s", []*valueCodec{kc, vc}
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		m := reflect.NewAt(c.typ, p).Elem()
 		if m.IsNil() {
@@ -325,19 +320,22 @@ func (b *codecBuilder) mapping(c *valueCodec) error {
 		reflect.NewAt(c.typ, p).Elem().Set(m)
 		return nil
 	}
-	c.clone = func(dst, src unsafe.Pointer) {
+	c.copy = func(dst, src unsafe.Pointer, depth int) bool {
 		m := reflect.NewAt(c.typ, src).Elem()
 		if m.IsNil() {
-			return
+			return true
 		}
 		n := reflect.MakeMapWithSize(c.typ, m.Len())
+		reflect.NewAt(c.typ, dst).Elem().Set(n)
 		for it := m.MapRange(); it.Next(); {
 			v, old := reflect.New(vc.typ), reflect.New(vc.typ)
 			old.Elem().SetIterValue(it)
-			vc.clone(v.UnsafePointer(), old.UnsafePointer())
+			if depth == maxDepth || !vc.copy(v.UnsafePointer(), old.UnsafePointer(), depth+1) {
+				return false
+			}
 			n.SetMapIndex(it.Key(), v.Elem())
 		}
-		reflect.NewAt(c.typ, dst).Elem().Set(n)
+		return true
 	}
 	return nil
 }

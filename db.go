@@ -84,7 +84,7 @@ func OpenStore(ctx context.Context, store Store, opts *Options, tables ...Mapped
 		case err == nil:
 			return db, nil
 		case errors.Is(err, ErrReadOnly):
-			return nil, fmt.Errorf("userdata: open: %w: tables are missing, and the store is %w", ErrSchema, ErrReadOnly)
+			return nil, fmt.Errorf("userdata: open: %w: %s missing, and the store is %w", ErrSchema, changes.newTables(), ErrReadOnly)
 		case !errors.Is(err, ErrConflict): // else another opener was faster: look again
 			return nil, err
 		}
@@ -222,6 +222,17 @@ func (c *ChangeSet) add(t *table, record any) error {
 	return nil
 }
 
+// newTables names the tables that the change set of checkSchema adds.
+func (c *ChangeSet) newTables() string {
+	var names []string
+	for _, ch := range c.Changes {
+		if ch.Bucket == schemaTable.name {
+			names = append(names, string(ch.Key))
+		}
+	}
+	return "tables " + strings.Join(names, ", ")
+}
+
 // differences lists what separates a stored table from the declared one.
 func differences(stored, declared TableSchema) []string {
 	var out []string
@@ -244,6 +255,9 @@ func differences(stored, declared TableSchema) []string {
 		if _, ok := was[c.Name]; !ok {
 			out = append(out, fmt.Sprintf("%s: the program declares column %q, which the file does not have", stored.Name, c))
 		}
+	}
+	if !reflect.DeepEqual(stored.Indexes, declared.Indexes) {
+		out = append(out, fmt.Sprintf("%s: the file has indexes %v, the program declares %v", stored.Name, stored.Indexes, declared.Indexes))
 	}
 	return out
 }
@@ -289,12 +303,13 @@ const (
 // returns an error or panics, nothing is committed; the error is returned as it
 // is, and the panic goes on. If the commit, or fn, ends in [ErrConflict], fn is
 // run again with a fresh session, 12 times at the most, after pauses of random
-// length that grow to 50 ms; the last conflict is returned. So fn must not
-// count on running once, and should get what it changes from its own session.
+// length that grow to 50 ms; the last conflict is returned, with the context's
+// error if that ended the pause. So fn must not count on running once, and
+// should get what it changes from its own session.
 //
 // fn must not commit the session itself: Commit returns [ErrInvalid]. The
-// session is closed afterwards; its records stay readable. Other errors are
-// those of [Session.Commit].
+// session is closed afterwards, and rolled back before unless it was committed;
+// its records stay readable. Other errors are those of [Session.Commit].
 func (db *DB) Transact(ctx context.Context, fn func(s *Session) error, opts ...SessionOption) error {
 	wait := transactWait
 	for attempt := 1; ; attempt++ {
@@ -302,8 +317,8 @@ func (db *DB) Transact(ctx context.Context, fn func(s *Session) error, opts ...S
 		if !errors.Is(err, ErrConflict) || attempt == transactAttempts {
 			return err
 		}
-		if pause(ctx, rand.N(wait)) != nil {
-			return err
+		if ended := pause(ctx, rand.N(wait)); ended != nil {
+			return errors.Join(err, ended)
 		}
 		wait = min(2*wait, transactMaxWait)
 	}
@@ -311,13 +326,20 @@ func (db *DB) Transact(ctx context.Context, fn func(s *Session) error, opts ...S
 
 func (db *DB) transactOnce(ctx context.Context, fn func(s *Session) error, opts []SessionOption) error {
 	s := db.NewSession(opts...)
-	defer s.Close()
 	s.managed = true
-	if err := fn(s); err != nil {
-		return err
+	committed := false
+	defer func() {
+		if !committed {
+			s.Rollback()
+		}
+		s.end()
+	}()
+	err := fn(s)
+	if err == nil {
+		err = s.commit(ctx, true)
 	}
-	s.managed = false
-	return s.Commit(ctx)
+	committed = err == nil
+	return err
 }
 
 // pause waits, or returns the context's error when that ends first.
@@ -335,14 +357,15 @@ func pause(ctx context.Context, d time.Duration) error {
 // View runs fn with a session whose reads all see one snapshot of the store. It
 // is the one way to run code while a transaction is held: fn should be brief,
 // since the file grows while others commit meanwhile, and must not commit
-// through another session or close the database. The session can't commit:
-// Add, Delete, Update and Commit return [ErrReadOnly].
+// through another session or close the database. The session can't write:
+// Add, Delete, Merge and bulk changes return [ErrReadOnly], and so do Flush and
+// Commit if a record was changed.
 //
 // It returns fn's error as it is, or the store's.
 func (db *DB) View(ctx context.Context, fn func(s *Session) error) error {
 	return db.store.View(ctx, func(snap Snapshot) error {
 		s := db.NewSession()
-		defer s.Close()
+		defer s.end()
 		s.snapshot = snap
 		return fn(s)
 	})

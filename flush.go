@@ -61,7 +61,7 @@ func (s *Session) Flush(ctx context.Context) error {
 	}
 	defer s.leave()
 	if err := ctx.Err(); err != nil {
-		return err
+		return fmt.Errorf("userdata: flush: %w", err)
 	}
 	_, err := s.flush("flush")
 	return err
@@ -108,7 +108,10 @@ func (f *flusher) add(e *entry) {
 	enc := newEncoder()
 	defer enc.free()
 	key, faults := t.encode(enc, e.ptr)
-	if faults == nil && e.state == Persistent && bytes.Equal(enc.buf.Bytes(), e.baseline) {
+	unchanged := func() bool {
+		return faults == nil && e.state == Persistent && bytes.Equal(enc.buf.Bytes(), e.baseline)
+	}
+	if unchanged() {
 		return
 	}
 	if t.validates {
@@ -116,7 +119,9 @@ func (f *flusher) add(e *entry) {
 			f.faults = append(f.faults, e.fault("", fmt.Errorf("%w: %w", ErrInvalid, err)))
 		}
 		enc.buf.Reset()
-		key, faults = t.encode(enc, e.ptr)
+		if key, faults = t.encode(enc, e.ptr); unchanged() {
+			return
+		}
 	}
 	faults = errors.Join(faults, t.checkSizes(e.ptr))
 	if faults != nil {
@@ -233,19 +238,23 @@ func (f *flusher) finish(version uint64) *flushed {
 // to let mine win, Refresh it and change it again. Further: [ErrReadOnly],
 // [ErrInvalid] inside Transact or Savepoint, the context's if it ends before
 // the write begins.
-func (s *Session) Commit(ctx context.Context) error {
+func (s *Session) Commit(ctx context.Context) error { return s.commit(ctx, false) }
+
+// commit is Commit, also for Transact, which alone commits the sessions that it
+// manages.
+func (s *Session) commit(ctx context.Context, byTransact bool) error {
 	if err := s.enter("commit"); err != nil {
 		return err
 	}
 	defer s.leave()
 	switch {
-	case s.managed:
+	case s.managed && !byTransact:
 		return fmt.Errorf("userdata: commit: %w", invalidf("Transact commits by itself when its function returns nil"))
 	case len(s.saves) > 0:
 		return fmt.Errorf("userdata: commit: %w", invalidf("inside a Savepoint"))
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return fmt.Errorf("userdata: commit: %w", err)
 	}
 	f, err := s.flush("commit")
 	if err != nil {
@@ -260,10 +269,12 @@ func (s *Session) Commit(ctx context.Context) error {
 		if err = s.db.store.Apply(ctx, f.changes); err != nil {
 			err = s.explain(f, err)
 		}
-		s.db.echoCommit(ctx, f, start, err)
 	}
 	if err == nil {
-		s.settle(f)
+		s.settle(f) // before anything of the program's runs, such as its logger
+	}
+	if len(f.slots) > 0 {
+		s.db.echoCommit(ctx, f, start, err)
 	}
 	return err
 }
@@ -311,7 +322,7 @@ func (s *Session) begin() {
 func (s *Session) explain(f *flushed, err error) error {
 	ce, ok := isConflict(err)
 	if !ok {
-		return fmt.Errorf("userdata: commit: %w", err)
+		return err
 	}
 	if len(ce.Conflicts) == 0 {
 		return fmt.Errorf("userdata: commit of a serializable session: the store was %w", ErrConflict)
@@ -338,8 +349,11 @@ func (s *Session) conflict(sl *slot, found []byte) error {
 		}
 		return t.interfaceTo(p)
 	}
-	if sl.put != nil {
+	switch {
+	case sl.put != nil:
 		re.Mine = t.interfaceTo(t.clone(sl.put.ptr))
+	case sl.remove.live(): // it moved to another key
+		re.Mine = t.interfaceTo(t.clone(sl.remove.ptr))
 	}
 	re.Theirs = decode(found)
 	cause := error(ErrExists)

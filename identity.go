@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"reflect"
 	"unsafe"
+	"weak"
 )
 
 // State is where a record stands in the life that a session gives it. The words
@@ -27,6 +28,22 @@ func (s State) String() string {
 	return "unknown"
 }
 
+// A pointer identifies a record. An address alone does not: a record that is
+// embedded at the beginning of another has the same one.
+type pointer struct {
+	table *table
+	ptr   unsafe.Pointer
+}
+
+// A weakPointer identifies a record for good without keeping it: unlike its
+// address, it is not used again once the record is gone.
+type weakPointer struct {
+	table *table
+	ptr   weak.Pointer[byte]
+}
+
+func (p pointer) weak() weakPointer { return weakPointer{p.table, weak.Make((*byte)(p.ptr))} }
+
 // An entry is a record that a session tracks.
 type entry struct {
 	im    *identityMap
@@ -49,6 +66,9 @@ type entry struct {
 
 // record returns the record as the program knows it: a *T.
 func (e *entry) record() any { return e.im.table.interfaceTo(e.ptr) }
+
+// pointer identifies the entry's record.
+func (e *entry) pointer() pointer { return pointer{e.im.table, e.ptr} }
 
 // tracked reports whether the session has the entry still.
 func (e *entry) tracked() bool {
@@ -135,7 +155,7 @@ type identityMap struct {
 	moved map[string]*entry
 
 	// fresh is the session's epoch in which all entries were last compared with
-	// the store.
+	// the store; 0 if some may not have been.
 	fresh uint64
 }
 

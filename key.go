@@ -2,6 +2,7 @@ package userdata
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -227,10 +228,22 @@ func formatKey(key any) string {
 		return v.Convert(timeType).Interface().(time.Time).Format(time.RFC3339Nano)
 	case k == reflect.String:
 		return strconv.Quote(v.String())
+	case (k == reflect.Slice || k == reflect.Array) && v.Type().Elem().Kind() == reflect.Uint8:
+		return formatBytes(v)
 	case v.CanInt():
 		return strconv.FormatInt(v.Int(), 10)
 	case v.CanUint():
 		return strconv.FormatUint(v.Uint(), 10)
 	}
-	return fmt.Sprintf("%x", key)
+	return fmt.Sprint(key)
+}
+
+// formatBytes returns a slice or array of bytes in hexadecimal, whatever String
+// method its type has.
+func formatBytes(v reflect.Value) string {
+	b := make([]byte, v.Len())
+	for i := range b {
+		b[i] = byte(v.Index(i).Uint())
+	}
+	return hex.EncodeToString(b)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ type Plan struct {
 	Table string
 
 	// Path is "key lookup" of single keys, "key range", "full scan", or
-	// "nothing" if no key can match.
+	// "nothing" if no key can match or the limit is 0.
 	Path string
 
 	Keys    []string // the keys or ranges of keys read, in words; none for a full scan
@@ -78,13 +79,20 @@ func (c *candidate) decoded(t *table) (unsafe.Pointer, error) {
 // A plan is how a query is answered.
 type plan struct {
 	*query
-	im       *identityMap
-	ranges   ranges
-	inOrder  bool // reading keys in order gives the query's order
-	reverse  bool // that is, from the last key to the first
-	matches  bool // a function of the caller's has the last word on each record
-	need     int  // how many records, in order, are enough; -1 for all
-	resume   *rows
+	im      *identityMap
+	ranges  ranges
+	exact   bool // every stored record in the ranges meets the condition
+	inOrder bool // reading keys in order, or its reverse, gives the query's order
+	reverse bool // from the last key to the first
+	matches bool // a function of the caller's has the last word on each record
+	need    int  // how many records, in order, are enough; -1 for all
+
+	// For a page of Query.Rows, which has the stored records next in order, need
+	// of them at the most, before a Match is asked, and the session's own among
+	// them; limit and offset do not count. Its end is the last key it reaches
+	// to, nil if nothing is stored beyond it.
+	page *rows
+	end  []byte
 
 	// What the run did, for the log.
 	start               time.Time
@@ -92,18 +100,31 @@ type plan struct {
 }
 
 func (q *query) plan() *plan {
-	p := &plan{
-		query: q, im: q.s.tables[q.table], ranges: q.where.keys(q.table),
-		inOrder: len(q.orders) == 0 || q.orders[0].col.key, matches: q.where.matches(), need: -1, start: time.Now(),
-	}
+	p := &plan{query: q, im: q.s.tables[q.table], matches: q.where.matches(), need: -1, start: time.Now()}
 	if p.im == nil {
 		p.im = newIdentityMap(q.table) // nothing tracked: don't begin to for a question
 	}
+	p.ranges, p.exact = q.where.keys(q.table)
+	p.inOrder = q.inOrder()
 	p.reverse = len(q.orders) > 0 && p.inOrder && q.orders[0].desc
-	if q.limit >= 0 {
-		p.need = q.offset + q.limit
+	switch {
+	case q.limit == 0:
+		p.need = 0
+	case q.limit > 0:
+		p.need = addSaturated(q.offset, q.limit)
 	}
 	return p
+}
+
+// inOrder reports whether the keys' order, or its reverse, is the query's.
+func (q *query) inOrder() bool { return len(q.orders) == 0 || q.orders[0].col.key }
+
+// addSaturated returns the sum of two counts, or the largest count.
+func addSaturated(a, b int) int {
+	if a > math.MaxInt-b {
+		return math.MaxInt
+	}
+	return a + b
 }
 
 // explain puts the plan in words.
@@ -119,14 +140,14 @@ func (p *plan) explain() Plan {
 		}
 	}
 	switch {
-	case len(p.ranges) == 0:
-		out.Path = "nothing"
+	case len(p.ranges) == 0 || p.need == 0:
+		out.Path, out.Keys = "nothing", nil
 	case points == len(p.ranges):
 		out.Path = "key lookup"
 	case len(out.Keys) < len(p.ranges):
 		out.Path = "full scan"
 	}
-	if len(p.where) > 0 && !onlyKeys(p.where) {
+	if !p.exact {
 		out.Filter = p.where.String()
 	}
 	if !p.inOrder {
@@ -141,34 +162,6 @@ func (p *plan) explain() Plan {
 		out.Sort = strings.Join(append(by, p.table.key.name), ", ")
 	}
 	return out
-}
-
-// onlyKeys reports whether the conditions are all about single keys or ranges
-// of keys, so that every record in the ranges meets them.
-func onlyKeys(x conjunction) bool {
-	for _, e := range x {
-		switch e := e.(type) {
-		case *comparison:
-			if !e.col.key || e.op == opNe {
-				return false
-			}
-		case *membership:
-			if !e.col.key {
-				return false
-			}
-		case *prefixed:
-			if !e.col.key {
-				return false
-			}
-		case conjunction:
-			if !onlyKeys(e) {
-				return false
-			}
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 // formatRange puts a range of keys in words; "" for all keys.
@@ -210,26 +203,31 @@ func (p *plan) find(ctx context.Context) ([]*candidate, error) {
 	if p.need == 0 {
 		return nil, nil
 	}
-	stored, err := p.collect(ctx)
+	found, err := p.collect(ctx)
 	if err != nil {
 		return nil, err
 	}
+	if p.page != nil && len(found) == p.need {
+		p.end = found[p.need-1].key
+	}
 	if p.matches {
-		if stored, err = p.filter(stored); err != nil {
+		if found, err = p.filter(found); err != nil {
 			return nil, err
 		}
 	}
 	laidOver := p.overlay()
-	all := append(stored, laidOver...)
+	found = append(found, laidOver...)
 	if len(laidOver) > 0 || !p.inOrder {
-		slices.SortStableFunc(all, p.compare)
+		slices.SortStableFunc(found, p.compare)
 	}
-	all = all[min(p.offset, len(all)):]
-	if p.limit >= 0 {
-		all = all[:min(p.limit, len(all))]
+	if p.page == nil {
+		found = found[min(p.offset, len(found)):]
+		if p.limit >= 0 {
+			found = found[:min(p.limit, len(found))]
+		}
 	}
-	p.s.db.echoSelect(ctx, p, len(all))
-	return all, nil
+	p.s.db.echoSelect(ctx, p, len(found))
+	return found, nil
 }
 
 // count returns how many answers there are.
@@ -257,8 +255,8 @@ func (q *query) count(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// read runs fn on a snapshot, and brings tracked records up to date with it if
-// that was not done since the last commit.
+// read runs fn on a snapshot, and brings those tracked records up to date with
+// it that have not been compared with the store since the last commit.
 func (p *plan) read(ctx context.Context, fn func(Snapshot) error) error {
 	type stale struct {
 		entry *entry
@@ -266,20 +264,18 @@ func (p *plan) read(ctx context.Context, fn func(Snapshot) error) error {
 	}
 	var changed []stale
 	err := p.s.read(ctx, func(snap Snapshot) error {
-		if p.im.fresh != p.s.epoch {
-			for _, e := range p.im.entries {
-				if e == nil || e.state != Persistent || e.epoch == p.s.epoch {
-					continue
-				}
-				value, err := snap.Get(p.table.name, []byte(e.key))
-				if err != nil {
-					return err
-				}
-				if bytes.Equal(value, e.baseline) {
-					e.epoch = p.s.epoch
-				} else {
-					changed = append(changed, stale{e, bytes.Clone(value)})
-				}
+		for _, e := range p.im.entries {
+			if e == nil || e.state != Persistent || e.epoch == p.s.epoch {
+				continue
+			}
+			value, err := snap.Get(p.table.name, []byte(e.key))
+			if err != nil {
+				return err
+			}
+			if bytes.Equal(value, e.baseline) {
+				e.epoch = p.s.epoch
+			} else {
+				changed = append(changed, stale{e, bytes.Clone(value)})
 			}
 		}
 		return fn(snap)
@@ -292,7 +288,6 @@ func (p *plan) read(ctx context.Context, fn func(Snapshot) error) error {
 			return err
 		}
 	}
-	p.im.fresh = p.s.epoch
 	return nil
 }
 
@@ -305,7 +300,7 @@ func (p *plan) scan(ctx context.Context, snap Snapshot, fn func(r *row) (bool, e
 	visit := func(key, value []byte) (more bool) {
 		p.bytesRead += len(value)
 		if p.rowsRead++; p.rowsRead%256 == 0 {
-			failed = ctx.Err()
+			failed = p.interrupted(ctx)
 		}
 		if failed != nil || p.im.base[string(key)] != nil {
 			return failed == nil
@@ -313,7 +308,7 @@ func (p *plan) scan(ctx context.Context, snap Snapshot, fn func(r *row) (bool, e
 		if failed = r.open(p.table, key, value); failed != nil {
 			return false
 		}
-		ok, err := p.where.holdsRow(&r)
+		ok, err := p.where.holdsRow(p.table, &r)
 		if err == nil && ok {
 			more, err = fn(&r)
 		}
@@ -324,7 +319,12 @@ func (p *plan) scan(ctx context.Context, snap Snapshot, fn func(r *row) (bool, e
 	if p.reverse {
 		spans = spans.reversed()
 	}
-	for _, span := range spans {
+	for i, span := range spans {
+		if i%256 == 255 {
+			if err := p.interrupted(ctx); err != nil {
+				return err
+			}
+		}
 		more := true
 		if key, ok := span.point(); ok {
 			value, err := snap.Get(p.table.name, key)
@@ -345,33 +345,52 @@ func (p *plan) scan(ctx context.Context, snap Snapshot, fn func(r *row) (bool, e
 	return nil
 }
 
+// interrupted returns why a long read should end, if the context has.
+func (p *plan) interrupted(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return p.fault("select", err)
+	}
+	return nil
+}
+
+// decodeColumn returns the address of one column's value in a stored record.
+func (t *table) decodeColumn(r *row, c *column) (unsafe.Pointer, error) {
+	v := c.codec.newValue()
+	if err := decodeValue(c.codec, r.columns[c.place], v); err != nil {
+		return nil, t.recordError("read", r.key, c.name, err)
+	}
+	return v, nil
+}
+
 // collect returns the stored records that meet the conditions: in order and as
 // many as are needed, if that can be said without the program's code.
 func (p *plan) collect(ctx context.Context) (found []*candidate, err error) {
+	enough := p.need
+	if p.matches && p.page == nil {
+		enough = -1
+	}
 	err = p.read(ctx, func(snap Snapshot) error {
 		return p.scan(ctx, snap, func(r *row) (bool, error) {
 			c := &candidate{key: bytes.Clone(r.key), value: bytes.Clone(r.value)}
 			for _, o := range p.sortColumns() {
-				v := o.col.codec.newValue()
-				if err := decodeValue(o.col.codec, r.columns[o.col.place], v); err != nil {
-					return false, p.table.recordError("read", r.key, o.col.name, err)
+				v, err := p.table.decodeColumn(r, o.col)
+				if err != nil {
+					return false, err
 				}
 				c.sort = append(c.sort, v)
 			}
 			found = append(found, c)
-			if p.need < 0 || p.matches {
-				return true, nil
-			}
-			if p.inOrder {
-				return len(found) < p.need, nil
-			}
-			if len(found) >= max(2*p.need, 1024) {
+			switch {
+			case enough < 0:
+			case p.inOrder:
+				return len(found) < enough, nil
+			case len(found) >= 1024 && len(found)/2 >= enough:
 				found = p.best(found)
 			}
 			return true, nil
 		})
 	})
-	if !p.inOrder && p.need >= 0 && !p.matches {
+	if !p.inOrder && enough >= 0 {
 		found = p.best(found)
 	}
 	return found, err
@@ -404,10 +423,15 @@ func (p *plan) compare(a, b *candidate) int {
 			return c
 		}
 	}
+	return p.compareKeys(a.key, b.key)
+}
+
+// compareKeys puts keys in the order in which they are read.
+func (p *plan) compareKeys(a, b []byte) int {
 	if p.reverse {
-		return bytes.Compare(b.key, a.key)
+		return bytes.Compare(b, a)
 	}
-	return bytes.Compare(a.key, b.key)
+	return bytes.Compare(a, b)
 }
 
 // filter asks the whole condition of candidates that passed scan.
@@ -429,16 +453,29 @@ func (p *plan) filter(found []*candidate) ([]*candidate, error) {
 func (p *plan) overlay() []*candidate {
 	var found []*candidate
 	for _, e := range p.im.entries {
-		if e == nil || !e.live() || p.resume.has(e) || !p.where.holds(e.ptr) {
+		if e == nil || !e.live() {
 			continue
 		}
 		c := &candidate{entry: e, key: []byte(e.currentKey())}
+		if !p.inPage(c) || !p.where.holds(e.ptr) {
+			continue
+		}
 		for _, o := range p.sortColumns() {
 			c.sort = append(c.sort, o.col.at(e.ptr))
 		}
-		if p.resume.ahead(c.key, p.reverse) {
-			found = append(found, c)
-		}
+		found = append(found, c)
 	}
 	return found
+}
+
+// inPage reports whether one of the session's own records belongs to the page,
+// if the plan is for one: its key lies there, and it was on none before.
+func (p *plan) inPage(c *candidate) bool {
+	switch {
+	case p.page == nil:
+		return true
+	case p.page.has(c.entry), p.page.last != nil && p.compareKeys(c.key, p.page.last) <= 0:
+		return false
+	}
+	return p.end == nil || p.compareKeys(c.key, p.end) <= 0
 }

@@ -17,11 +17,11 @@ type expr interface {
 
 	// holdsRow reports the same for a stored record. It runs no code of the
 	// caller's; a Match counts as met, and so does what has a Match inside a Not.
-	holdsRow(r *row) (bool, error)
+	holdsRow(t *table, r *row) (bool, error)
 
-	// keys returns ranges that hold the key of every record that meets the
-	// condition, and maybe of others.
-	keys(t *table) ranges
+	// keys returns ranges that hold the key of every stored record that meets
+	// the condition, and whether every record in them meets it.
+	keys(t *table) (in ranges, exact bool)
 
 	// matches reports whether there is a Match inside.
 	matches() bool
@@ -90,16 +90,12 @@ func (c *comparison) holds(p unsafe.Pointer) bool {
 	return (err == nil && c.encoded != nil && bytes.Equal(b, c.encoded)) == (c.op == opEq)
 }
 
-func (c *comparison) holdsRow(r *row) (bool, error) {
-	b := r.columns[c.col.place]
+func (c *comparison) holdsRow(t *table, r *row) (bool, error) {
 	if c.byBytes() {
-		return (c.encoded != nil && bytes.Equal(b, c.encoded)) == (c.op == opEq), nil
+		return (c.encoded != nil && bytes.Equal(r.columns[c.col.place], c.encoded)) == (c.op == opEq), nil
 	}
-	v := c.col.codec.newValue()
-	if err := decodeValue(c.col.codec, b, v); err != nil {
-		return false, err
-	}
-	return c.holdsValue(v), nil
+	v, err := t.decodeColumn(r, c.col)
+	return err == nil && c.holdsValue(v), err
 }
 
 func (c *comparison) holdsValue(v unsafe.Pointer) bool {
@@ -112,27 +108,31 @@ func (c *comparison) holdsValue(v unsafe.Pointer) bool {
 // isNil reports whether the pointer stored at p, a nullable column, is nil.
 func isNil(p unsafe.Pointer) bool { return *(*unsafe.Pointer)(p) == nil }
 
-func (c *comparison) keys(t *table) ranges {
-	if !c.col.key {
-		return allKeys
+func (c *comparison) keys(t *table) (in ranges, exact bool) {
+	if !c.col.key || c.op == opNe {
+		return allKeys, false
 	}
 	key, err := t.keyCodec.append(nil, c.value)
-	if err != nil {
-		return allKeys
+	if err != nil { // nothing is stored under it, but what lies before and after it?
+		if c.op == opEq {
+			return nil, true
+		}
+		return allKeys, false
 	}
+	var r Range
 	switch c.op {
 	case opEq:
-		return ranges{{From: key, To: after(key)}}
+		r = Range{From: key, To: after(key)}
 	case opLt:
-		return ranges{{To: key}}
+		r = Range{To: key}
 	case opLe:
-		return ranges{{To: after(key)}}
+		r = Range{To: after(key)}
 	case opGt:
-		return ranges{{From: after(key)}}
-	case opGe:
-		return ranges{{From: key}}
+		r = Range{From: after(key)}
+	default:
+		r = Range{From: key}
 	}
-	return allKeys
+	return ranges{r}, true
 }
 
 func (c *comparison) matches() bool { return false }
@@ -157,11 +157,7 @@ func formatValue(c *column, p unsafe.Pointer) string {
 		}
 		v = v.Elem()
 	}
-	switch {
-	case v.Kind() == reflect.String || v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 || v.CanInt() || v.CanUint() || v.CanConvert(timeType):
-		return formatKey(v.Interface())
-	}
-	return fmt.Sprintf("%v", v.Interface())
+	return formatKey(v.Interface())
 }
 
 // A membership is column in (a, b, ...).
@@ -184,9 +180,9 @@ func newMembership(col *column, list []expr) *membership {
 	return m
 }
 
-func (m *membership) holdsRow(r *row) (bool, error) {
+func (m *membership) holdsRow(t *table, r *row) (bool, error) {
 	if m.encoded == nil {
-		return m.comparisons.holdsRow(r)
+		return m.comparisons.holdsRow(t, r)
 	}
 	return m.encoded[string(r.columns[m.col.place])], nil
 }
@@ -217,19 +213,16 @@ func (x *prefixed) holdsValue(v unsafe.Pointer) bool {
 	return bytes.HasPrefix(*(*[]byte)(v), []byte(x.prefix))
 }
 
-func (x *prefixed) holdsRow(r *row) (bool, error) {
-	v := x.col.codec.newValue()
-	if err := decodeValue(x.col.codec, r.columns[x.col.place], v); err != nil {
-		return false, err
-	}
-	return x.holdsValue(v), nil
+func (x *prefixed) holdsRow(t *table, r *row) (bool, error) {
+	v, err := t.decodeColumn(r, x.col)
+	return err == nil && x.holdsValue(v), err
 }
 
-func (x *prefixed) keys(*table) ranges {
+func (x *prefixed) keys(*table) (in ranges, exact bool) {
 	if !x.col.key {
-		return allKeys
+		return allKeys, false
 	}
-	return ranges{{From: []byte(x.prefix), To: afterPrefix([]byte(x.prefix))}}
+	return ranges{{From: []byte(x.prefix), To: afterPrefix([]byte(x.prefix))}}, true
 }
 
 func (x *prefixed) matches() bool  { return false }
@@ -248,21 +241,22 @@ func (x conjunction) holds(p unsafe.Pointer) bool {
 	return true
 }
 
-func (x conjunction) holdsRow(r *row) (bool, error) {
+func (x conjunction) holdsRow(t *table, r *row) (bool, error) {
 	for _, e := range x {
-		if ok, err := e.holdsRow(r); !ok || err != nil {
+		if ok, err := e.holdsRow(t, r); !ok || err != nil {
 			return false, err
 		}
 	}
 	return true, nil
 }
 
-func (x conjunction) keys(t *table) ranges {
-	all := allKeys
+func (x conjunction) keys(t *table) (in ranges, exact bool) {
+	in, exact = allKeys, true
 	for _, e := range x {
-		all = all.intersect(e.keys(t))
+		part, all := e.keys(t)
+		in, exact = in.intersect(part), exact && all
 	}
-	return all
+	return in, exact
 }
 
 func (x conjunction) matches() bool { return slices.ContainsFunc(x, expr.matches) }
@@ -282,21 +276,22 @@ func (x disjunction) holds(p unsafe.Pointer) bool {
 	return slices.ContainsFunc(x, func(e expr) bool { return e.holds(p) })
 }
 
-func (x disjunction) holdsRow(r *row) (bool, error) {
+func (x disjunction) holdsRow(t *table, r *row) (bool, error) {
 	for _, e := range x {
-		if ok, err := e.holdsRow(r); ok || err != nil {
+		if ok, err := e.holdsRow(t, r); ok || err != nil {
 			return ok, err
 		}
 	}
 	return false, nil
 }
 
-func (x disjunction) keys(t *table) ranges {
-	var all ranges
+func (x disjunction) keys(t *table) (in ranges, exact bool) {
+	exact = true
 	for _, e := range x {
-		all = append(all, e.keys(t)...)
+		part, all := e.keys(t)
+		in, exact = append(in, part...), exact && all
 	}
-	return all.normalize()
+	return in.normalize(), exact
 }
 
 func (x disjunction) matches() bool { return slices.ContainsFunc(x, expr.matches) }
@@ -322,8 +317,11 @@ func joinExprs(exprs []expr, by string) string {
 	parts := make([]string, len(exprs))
 	for i, e := range exprs {
 		parts[i] = e.String()
-		if _, simple := e.(*comparison); !simple && len(exprs) > 1 {
-			parts[i] = "(" + parts[i] + ")"
+		switch e.(type) {
+		case conjunction, disjunction:
+			if len(exprs) > 1 {
+				parts[i] = "(" + parts[i] + ")"
+			}
 		}
 	}
 	return strings.Join(parts, by)
@@ -334,28 +332,28 @@ type negation struct{ part expr }
 
 func (x *negation) holds(p unsafe.Pointer) bool { return !x.part.holds(p) }
 
-func (x *negation) holdsRow(r *row) (bool, error) {
+func (x *negation) holdsRow(t *table, r *row) (bool, error) {
 	if x.matches() {
 		return true, nil
 	}
-	ok, err := x.part.holdsRow(r)
-	return !ok, err
+	ok, err := x.part.holdsRow(t, r)
+	return !ok && err == nil, err
 }
 
-func (x *negation) keys(*table) ranges { return allKeys }
-func (x *negation) matches() bool      { return x.part.matches() }
-func (x *negation) check() error       { return x.part.check() }
-func (x *negation) String() string     { return "not (" + x.part.String() + ")" }
+func (x *negation) keys(*table) (in ranges, exact bool) { return allKeys, false }
+func (x *negation) matches() bool                       { return x.part.matches() }
+func (x *negation) check() error                        { return x.part.check() }
+func (x *negation) String() string                      { return "not (" + x.part.String() + ")" }
 
 // A match is a function of the caller's.
 type match struct{ fn func(unsafe.Pointer) bool }
 
-func (x *match) holds(p unsafe.Pointer) bool { return x.fn(p) }
-func (x *match) holdsRow(*row) (bool, error) { return true, nil }
-func (x *match) keys(*table) ranges          { return allKeys }
-func (x *match) matches() bool               { return true }
-func (x *match) check() error                { return nil }
-func (x *match) String() string              { return "match(func)" }
+func (x *match) holds(p unsafe.Pointer) bool         { return x.fn(p) }
+func (x *match) holdsRow(*table, *row) (bool, error) { return true, nil }
+func (x *match) keys(*table) (in ranges, exact bool) { return allKeys, false }
+func (x *match) matches() bool                       { return true }
+func (x *match) check() error                        { return nil }
+func (x *match) String() string                      { return "match(func)" }
 
 // A nonsense is a condition that can't be asked.
 type nonsense struct {
@@ -365,5 +363,11 @@ type nonsense struct {
 
 func (x *nonsense) check() error { return x.err }
 
-var errZeroColumn = &nonsense{match{func(unsafe.Pointer) bool { return false }},
-	invalidf("a zero Column: make it with ColumnOf")}
+var (
+	errZeroColumn = newNonsense("a zero Column: make it with ColumnOf")
+	errNilMatch   = newNonsense("a Match of a nil function")
+)
+
+func newNonsense(why string) *nonsense {
+	return &nonsense{match{func(unsafe.Pointer) bool { return false }}, invalidf("%s", why)}
+}

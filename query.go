@@ -48,7 +48,11 @@ func (t *Table[T]) Select(s *Session) Query[T] {
 // Where keeps the records for which all the predicates are true, and those of
 // earlier calls.
 func (q Query[T]) Where(predicates ...Predicate[T]) Query[T] {
-	q.q.where = append(slices.Clip(q.q.where), exprsOf(predicates)...)
+	more := conjunction(exprsOf(predicates))
+	if err := more.check(); err != nil && q.q.err == nil {
+		q.q.err = q.q.fault("query", err)
+	}
+	q.q.where = append(slices.Clip(q.q.where), more...)
 	return q
 }
 
@@ -66,8 +70,8 @@ func (q Query[T]) OrderBy(orders ...Order[T]) Query[T] {
 
 // Limit answers with at most n records.
 func (q Query[T]) Limit(n int) Query[T] {
-	if n < 0 {
-		q.q.err = fmt.Errorf("userdata: query: %w", invalidf("a limit of %d", n))
+	if n < 0 && q.q.err == nil {
+		q.q.err = q.q.fault("query", invalidf("a limit of %d", n))
 	}
 	q.q.limit = n
 	return q
@@ -75,8 +79,8 @@ func (q Query[T]) Limit(n int) Query[T] {
 
 // Offset leaves out the first n records.
 func (q Query[T]) Offset(n int) Query[T] {
-	if n < 0 {
-		q.q.err = fmt.Errorf("userdata: query: %w", invalidf("an offset of %d", n))
+	if n < 0 && q.q.err == nil {
+		q.q.err = q.q.fault("query", invalidf("an offset of %d", n))
 	}
 	q.q.offset = n
 	return q
@@ -150,13 +154,15 @@ func (q Query[T]) First(ctx context.Context) (*T, error) {
 // body runs, so it may change, delete, add and commit; breaking out of it frees
 // everything. In the order of keys it reads pages in short transactions, each
 // going on where the last one ended: no record comes twice, and none is missed
-// that was there, and matched, all the time. In another order it reads all keys
-// and values that match first, in one snapshot. An error ends the loop, with a
-// nil record.
+// that was there, under its key, and matched, all the time. In another order it
+// reads all keys and values that match first, in one snapshot. An error ends the
+// loop, with a nil record.
 //
 // What happens meanwhile: records that the session deletes, or changes so that
 // they no longer match, before their turn do not come; those that it adds
-// may come or not; after a commit, the rest is read anew.
+// may come or not; after a commit, the rest is read anew. A tracked record comes
+// once even if its key changes; of an Untracked query's copies the session knows
+// nothing, so a record that moves ahead in the store comes again.
 func (q Query[T]) Rows(ctx context.Context) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		r := newRows(q.q)
@@ -226,13 +232,15 @@ func (q Query[T]) Delete(ctx context.Context) (int, error) {
 	return n, err
 }
 
-// Explain says what the query reads, without reading it. [ErrInvalid] for a query
-// that makes no sense.
+// Explain says what the query reads, without reading it. Errors: [ErrInvalid] for
+// a query that makes no sense; [ErrClosed], [ErrConcurrentUse].
 func (q Query[T]) Explain() (Plan, error) {
-	if err := q.q.check("explain"); err != nil {
-		return Plan{}, err
-	}
-	return q.q.plan().explain(), nil
+	var p Plan
+	err := q.q.do("explain", func() error {
+		p = q.q.plan().explain()
+		return nil
+	})
+	return p, err
 }
 
 // fault returns an error about the query's table.
@@ -263,12 +271,6 @@ func (q *query) do(op string, fn func() error) error {
 func (q *query) check(op string) error {
 	if q.err != nil {
 		return q.err
-	}
-	if q.s == nil {
-		return q.fault(op, invalidf("a zero Query: make it with Table.Select"))
-	}
-	if err := q.where.check(); err != nil {
-		return q.fault(op, err)
 	}
 	for _, o := range q.orders {
 		switch {

@@ -3,6 +3,7 @@ package userdata
 import (
 	"bytes"
 	"context"
+	"errors"
 	"iter"
 	"reflect"
 	"unsafe"
@@ -11,21 +12,23 @@ import (
 // Rollback forgets what was not committed: added records leave the session,
 // changed ones get back, in place, what was last read or committed, and deletes
 // are taken back. Pointers stay valid. It touches no store. Inside a Savepoint
-// it undoes what was done before it, too.
+// it undoes what was done before that, too, and ends it: what follows is no
+// longer undone with it.
 func (s *Session) Rollback() {
 	if !s.enterQuietly() {
 		return
 	}
 	defer s.leave()
 	s.misuse.Store(false)
-	if s.closed {
+	if s.closed.Load() {
 		return
 	}
+	s.torn = true // until all is done: marshalers are the program's, and may panic
 	for _, im := range s.tables {
 		im.all(func(e *entry) { s.restore(e) })
 		im.rekey()
 	}
-	s.saves, s.hidden = nil, nil
+	s.saves, s.hidden, s.torn = nil, nil, false
 	s.begin()
 	s.db.echo(context.Background(), "ROLLBACK")
 }
@@ -37,7 +40,7 @@ func (s *Session) restore(e *entry) {
 		return
 	}
 	e.state = Persistent
-	if e.load(e.baseline) != nil {
+	if e.changed() && e.load(e.baseline) != nil {
 		// The baseline was readable once, so a marshaler of the program's refuses
 		// what it wrote itself. The record can't be trusted: let it go.
 		s.detach(e)
@@ -60,8 +63,9 @@ type savedEntry struct {
 // begin_nested. Savepoints may be nested. Nothing is written; fn must not
 // commit, which returns [ErrInvalid].
 //
-// What fn changed in records that it found unchanged goes back to their last
-// read or committed state. Errors of its own: [ErrClosed], [ErrConcurrentUse].
+// Errors of its own: [ErrClosed]; [ErrConcurrentUse], also if another call is
+// under way when fn returns: then nothing is undone before a Rollback, and no
+// call goes through.
 func (s *Session) Savepoint(fn func() error) (err error) {
 	sp, err := s.save()
 	if err != nil {
@@ -104,6 +108,9 @@ func (s *Session) save() (*savepoint, error) {
 // unless what was done is kept.
 func (s *Session) endSavepoint(sp *savepoint, kept bool) error {
 	if err := s.enter("savepoint"); err != nil {
+		if errors.Is(err, ErrConcurrentUse) {
+			s.misuse.Store(true)
+		}
 		return err
 	}
 	defer s.leave()
@@ -120,6 +127,7 @@ func (s *Session) endSavepoint(sp *savepoint, kept bool) error {
 }
 
 func (s *Session) rollbackTo(sp *savepoint) {
+	s.torn = true // until all is done, as in Rollback
 	before := map[*entry]bool{}
 	for _, saved := range sp.saved {
 		before[saved.entry] = true
@@ -136,7 +144,9 @@ func (s *Session) rollbackTo(sp *savepoint) {
 	}
 	for _, im := range s.tables {
 		im.rekey()
+		im.fresh = 0 // some baselines are older now
 	}
+	s.torn = false
 	s.db.echo(context.Background(), "ROLLBACK TO SAVEPOINT")
 }
 
@@ -154,7 +164,7 @@ func (s *Session) restoreSaved(saved savedEntry) {
 	switch {
 	case saved.values != nil:
 		t.assign(e.ptr, saved.values)
-	case e.ptr != nil:
+	case e.ptr != nil && e.changed():
 		if e.load(e.baseline) != nil {
 			s.detach(e)
 		}
@@ -195,10 +205,10 @@ func (s *Session) collectChanges() []RecordChange {
 		return nil
 	}
 	defer s.leave()
-	var out []RecordChange
-	if s.closed {
+	if s.closed.Load() {
 		return nil
 	}
+	var out []RecordChange
 	for _, t := range s.db.sorted() {
 		if im := s.tables[t]; im != nil {
 			im.all(func(e *entry) {

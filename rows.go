@@ -1,7 +1,6 @@
 package userdata
 
 import (
-	"bytes"
 	"context"
 	"unsafe"
 )
@@ -18,137 +17,145 @@ type rows struct {
 	query
 	page  []*candidate // read, but not yet handed out
 	size  int          // of the next page
+	skip  int          // how many records of the offset are still to be left out
 	epoch uint64       // of the session, when the page was read
 	done  bool         // no page follows
 
 	handed int                 // how many records were handed out
-	last   []byte              // the key of the last candidate; nil before the first
+	last   []byte              // in order of keys: the key that the rest lies beyond; nil before the first
+	end    []byte              // likewise: the key that the page reaches to; nil if it is the last one
 	seen   map[*entry]struct{} // tracked records handed out, so that one whose key changes does not come again
 }
 
 func newRows(q query) *rows {
-	return &rows{query: q, size: firstPage, seen: map[*entry]struct{}{}}
+	return &rows{query: q, size: firstPage, skip: q.offset, seen: map[*entry]struct{}{}}
 }
 
 // has reports whether the record was handed out before.
 func (r *rows) has(e *entry) bool {
-	if r == nil {
-		return false
-	}
 	_, ok := r.seen[e]
 	return ok
 }
 
-// ahead reports whether the key is still to come.
-func (r *rows) ahead(key []byte, reverse bool) bool {
-	if r == nil || r.last == nil {
-		return true
-	}
-	if c := bytes.Compare(key, r.last); !reverse {
-		return c > 0
-	} else {
-		return c < 0
-	}
-}
-
 // next returns the address of the next record, or nil after the last.
 func (r *rows) next(ctx context.Context) (p unsafe.Pointer, err error) {
-	err = r.do("rows", func() error {
-		for p == nil && (r.limit < 0 || r.handed < r.limit) {
-			more, err := r.fill(ctx)
-			if err != nil || !more {
+	err = r.do("rows", func() (err error) {
+		for p == nil && err == nil && (r.limit < 0 || r.handed < r.limit) {
+			if err = r.fill(ctx); err != nil || len(r.page) == 0 {
 				return err
 			}
 			c := r.page[0]
-			r.page, r.last = r.page[1:], c.key
-			if p, err = r.resolve(ctx, c); err != nil {
-				return err
-			}
+			r.advance(1)
+			p, err = r.resolve(ctx, c)
 		}
 		r.handed++
-		return nil
+		return err
 	})
 	return p, err
 }
 
-// fill makes sure that a page is at hand, and reports whether there is one.
-func (r *rows) fill(ctx context.Context) (bool, error) {
-	plan := r.plan()
-	if plan.inOrder && r.epoch != r.s.epoch {
-		r.page, r.done = nil, false // what was read may be old now
+// advance takes n candidates off the page.
+func (r *rows) advance(n int) {
+	if n > 0 {
+		r.last = r.page[n-1].key
+		r.page = r.page[n:]
 	}
-	if len(r.page) > 0 || r.done {
-		return len(r.page) > 0, nil
+	if len(r.page) == 0 && r.end != nil {
+		r.last = r.end
 	}
-	if plan.inOrder {
-		return r.fillInOrder(ctx)
-	}
-	r.done, r.epoch = true, r.s.epoch
-	var err error
-	r.page, err = plan.find(ctx)
-	return len(r.page) > 0, err
 }
 
-// fillInOrder reads the page after the last key.
-func (r *rows) fillInOrder(ctx context.Context) (bool, error) {
-	q := r.query
-	q.limit = r.size
-	if r.limit >= 0 {
-		q.limit = min(r.size, r.limit-r.handed)
+// fill makes sure that candidates are at hand, unless there are no more.
+func (r *rows) fill(ctx context.Context) error {
+	if r.inOrder() && r.epoch != r.s.epoch {
+		r.page, r.done = nil, false // what was read may be old now
 	}
-	if r.last != nil {
-		q.offset = 0
+	for len(r.page) == 0 && !r.done {
+		if err := r.readPage(ctx); err != nil {
+			return err
+		}
 	}
-	p := q.plan()
-	p.resume = r
-	switch {
-	case r.last == nil:
-	case p.reverse:
-		p.ranges = p.ranges.intersect(ranges{{To: r.last}})
-	default:
-		p.ranges = p.ranges.intersect(ranges{{From: after(r.last)}})
+	return nil
+}
+
+// readPage reads the page after the last key; in another order than the keys'
+// there is one page, with everything.
+func (r *rows) readPage(ctx context.Context) (err error) {
+	p := r.plan()
+	if p.inOrder {
+		p.page, p.need = r, r.size
+		if r.limit >= 0 {
+			p.need = min(r.size, addSaturated(r.skip, r.limit-r.handed))
+		}
+		switch {
+		case r.last == nil:
+		case p.reverse:
+			p.ranges = p.ranges.intersect(ranges{{To: r.last}})
+		default:
+			p.ranges = p.ranges.intersect(ranges{{From: after(r.last)}})
+		}
+		r.size = min(2*r.size, lastPage)
 	}
-	var err error
-	r.page, err = p.find(ctx)
-	r.done, r.epoch = len(r.page) < q.limit, r.s.epoch
-	r.size = min(2*r.size, lastPage)
-	return len(r.page) > 0, err
+	if r.page, err = p.find(ctx); err != nil {
+		return err
+	}
+	r.end, r.done, r.epoch = p.end, p.end == nil, r.s.epoch
+	if p.inOrder {
+		n := min(r.skip, len(r.page))
+		r.skip -= n
+		r.advance(n)
+	}
+	return nil
 }
 
 // resolve returns the address of a candidate's record for the program to have,
 // or nil if it is no answer any more.
-func (r *rows) resolve(ctx context.Context, c *candidate) (unsafe.Pointer, error) {
-	im := r.s.identity(r.table)
-	if r.epoch != r.s.epoch { // committed or rolled back since: look again
-		fresh, err := r.reread(ctx, im, c.key)
-		if fresh == nil || err != nil {
+func (r *rows) resolve(ctx context.Context, c *candidate) (p unsafe.Pointer, err error) {
+	e := c.entry
+	if e == nil || !e.tracked() {
+		e = r.s.identity(r.table).base[string(c.key)] // read by another call meanwhile
+	}
+	switch {
+	case e != nil:
+		if e, err = r.current(ctx, e); e == nil || err != nil {
 			return nil, err
 		}
-		c = fresh
-	}
-	if c.entry == nil {
-		c.entry = im.base[string(c.key)] // read by another call meanwhile
-	}
-	if e := c.entry; e != nil {
-		if !e.tracked() || !e.live() || !r.where.holds(e.ptr) {
-			return nil, nil
+		c = &candidate{entry: e}
+	case c.entry == nil && r.epoch == r.s.epoch: // as it was read
+	case c.entry == nil || c.entry.state != Pending: // expunged meanwhile, or there was a commit or rollback
+		if c, err = r.reread(ctx, c.key); c == nil || err != nil {
+			return nil, err
 		}
+	default: // a pending record that the session has forgotten
+		return nil, nil
 	}
-	p, err := r.show(c)
+	p, err = r.show(c)
 	if err == nil && c.entry != nil {
 		r.seen[c.entry] = struct{}{}
 	}
 	return p, err
 }
 
-// reread looks a key up again, and returns nil if its record no longer matches.
-func (r *rows) reread(ctx context.Context, im *identityMap, key []byte) (*candidate, error) {
-	if e := im.lookup(string(key)); e != nil {
-		return &candidate{entry: e, key: key}, nil
+// current brings an entry up to date if there was a commit or rollback since it
+// was, and returns nil if it is no answer any more.
+func (r *rows) current(ctx context.Context, e *entry) (*entry, error) {
+	if e.state == Persistent && e.epoch != r.s.epoch {
+		value, err := r.s.readValue(ctx, r.table, []byte(e.key))
+		if err != nil {
+			return nil, err
+		}
+		if e, err = r.s.refreshed(e, value); e == nil || err != nil {
+			return nil, err
+		}
 	}
-	if im.base[string(key)] != nil {
+	if !e.live() || r.has(e) || !r.where.holds(e.ptr) {
 		return nil, nil
 	}
+	return e, nil
+}
+
+// reread looks a key up again, and returns nil if its record no longer matches.
+func (r *rows) reread(ctx context.Context, key []byte) (*candidate, error) {
 	value, err := r.s.readValue(ctx, r.table, key)
 	if value == nil || err != nil {
 		return nil, err

@@ -268,7 +268,7 @@ func newColumn(b *codecBuilder, f field) (*column, error) {
 	if f.tag.name == "" {
 		return nil, invalidf(`the field has no column name: give it one, as in userdata:"%s", or leave it out with userdata:"-"`, strings.ToLower(f.goName))
 	}
-	codec, err := b.build(f.typ)
+	codec, err := b.column(f.typ)
 	if err != nil {
 		return nil, fmt.Errorf(`%w; leave the field out with userdata:"-"`, err)
 	}
@@ -314,6 +314,9 @@ func fieldsOf(t reflect.Type) ([]field, error) {
 			if tagged {
 				return nil, invalidf("%s.%s: the field is not exported: begin its name with a capital letter, or remove its userdata tag", t, f.Name)
 			}
+			if f.Anonymous && f.Type.Kind() == reflect.Pointer && hasTags(f.Type.Elem()) {
+				return nil, invalidf(`%s.%s: fields behind an embedded pointer are not stored: embed %s itself, or leave it out with userdata:"-"`, t, f.Name, f.Type.Elem())
+			}
 			continue
 		}
 		tag, err := parseTag(text)
@@ -323,6 +326,19 @@ func fieldsOf(t reflect.Type) ([]field, error) {
 		fields = append(fields, field{goName: f.Name, typ: f.Type, offset: f.Offset, tag: tag})
 	}
 	return fields, nil
+}
+
+// hasTags reports whether t is a struct that has fields with userdata tags.
+func hasTags(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	for i := range t.NumField() {
+		if text, tagged := t.Field(i).Tag.Lookup("userdata"); tagged && text != "-" {
+			return true
+		}
+	}
+	return false
 }
 
 // A tag is what a userdata struct tag says.

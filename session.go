@@ -3,13 +3,13 @@ package userdata
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"reflect"
-	"runtime"
 	"sync/atomic"
 	"time"
 	"unsafe"
-	"weak"
 )
 
 // A Session is a unit of work: it tracks the records that a program adds and
@@ -30,12 +30,14 @@ type Session struct {
 
 	busy   atomic.Bool
 	misuse atomic.Bool // a call without an error met another
-	closed bool
+	torn   bool        // a rollback did not come to its end
+	closed atomic.Bool
 
 	tables   map[*table]*identityMap
-	pointers map[unsafe.Pointer]*entry // what the program has pointers to
-	hidden   []*entry                  // what bulk updates and deletes made since the last commit; maybe handed out since
-	detached map[weak.Pointer[byte]]struct{}
+	pointers map[pointer]*entry // what the program has pointers to
+	hidden   []*entry           // what bulk updates and deletes made since the last commit; maybe handed out since
+	detached map[weakPointer]struct{}
+	prune    int          // the size at which detached is rid of records that are no more
 	saves    []*savepoint // the open ones, the outermost first
 
 	epoch   uint64               // counts commits and rollbacks
@@ -59,7 +61,7 @@ func Serializable(s *Session) { s.serializable = true }
 
 // NewSession returns a session with nothing in it. Close it when it is done.
 func (db *DB) NewSession(opts ...SessionOption) *Session {
-	s := &Session{db: db, epoch: 1, tables: map[*table]*identityMap{}, pointers: map[unsafe.Pointer]*entry{}}
+	s := &Session{db: db, epoch: 1, tables: map[*table]*identityMap{}, pointers: map[pointer]*entry{}}
 	for _, o := range opts {
 		o(s)
 	}
@@ -72,10 +74,10 @@ func (s *Session) enter(op string) error {
 		return fmt.Errorf("userdata: %s: %w", op, ErrConcurrentUse)
 	}
 	switch {
-	case s.misuse.Load():
+	case s.misuse.Load(), s.torn:
 		s.leave()
-		return fmt.Errorf("userdata: %s: %w: an earlier call met another and was not carried out; call Rollback", op, ErrConcurrentUse)
-	case s.closed:
+		return fmt.Errorf("userdata: %s: %w: an earlier call met another, or a panic, and was not carried out; call Rollback", op, ErrConcurrentUse)
+	case s.closed.Load():
 		s.leave()
 		return fmt.Errorf("userdata: %s: session is %w", op, ErrClosed)
 	}
@@ -104,17 +106,17 @@ func (s *Session) identity(t *table) *identityMap {
 	return im
 }
 
-// recordOf returns the table and the address of a record that a caller hands in.
-func (s *Session) recordOf(op string, record any) (*table, unsafe.Pointer, error) {
+// recordOf returns the pointer to a record that a caller hands in.
+func (s *Session) recordOf(op string, record any) (pointer, error) {
 	v := reflect.ValueOf(record)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
-		return nil, nil, &RecordError{Op: op, Err: invalidf("%T is not a pointer to a record", record)}
+		return pointer{}, &RecordError{Op: op, Err: invalidf("%T is not a pointer to a record", record)}
 	}
 	t := s.db.types[v.Type().Elem()]
 	if t == nil {
-		return nil, nil, &RecordError{Op: op, Err: invalidf("%s is not the type of a table that was given to Open", v.Type().Elem())}
+		return pointer{}, &RecordError{Op: op, Err: invalidf("%s is not the type of a table that was given to Open", v.Type().Elem())}
 	}
-	return t, v.UnsafePointer(), nil
+	return pointer{t, v.UnsafePointer()}, nil
 }
 
 // fault returns an error about a tracked record.
@@ -161,10 +163,11 @@ func (s *Session) Add(records ...any) error {
 
 // add adds one record and returns what takes that back.
 func (s *Session) add(record any) (undo func(), err error) {
-	t, p, err := s.recordOf("add", record)
+	p, err := s.recordOf("add", record)
 	if err != nil {
 		return nil, err
 	}
+	t := p.table
 	if s.snapshot != nil {
 		return nil, &RecordError{Op: "add", Table: t.name, Err: ErrReadOnly}
 	}
@@ -173,7 +176,7 @@ func (s *Session) add(record any) (undo func(), err error) {
 	if known != nil && known.live() {
 		return func() {}, nil
 	}
-	key, err := t.keyCodec.append(nil, t.key.at(p))
+	key, err := t.keyOf(p.ptr)
 	if err == nil && im.lookup(string(key)) != nil {
 		return nil, t.recordError("add", key, "", fmt.Errorf("%w: the session holds another record under this key", ErrExists))
 	}
@@ -182,9 +185,13 @@ func (s *Session) add(record any) (undo func(), err error) {
 		im.rekeyEntry(known)
 		return func() { s.markDeleted(known) }, nil
 	}
-	e := &entry{ptr: p, state: Pending}
+	drop := s.forget
+	if _, was := s.detached[p.weak()]; was {
+		drop = s.detach
+	}
+	e := &entry{ptr: p.ptr, state: Pending}
 	s.track(im, e)
-	return func() { s.forget(e) }, nil
+	return func() { drop(e) }, nil
 }
 
 // track takes an entry into the session.
@@ -201,14 +208,14 @@ func (s *Session) track(im *identityMap, e *entry) {
 // handOut notes that the program gets a pointer to the record.
 func (s *Session) handOut(e *entry) {
 	e.hidden = false
-	s.pointers[e.ptr] = e
-	delete(s.detached, weakPointer(e.ptr))
+	s.pointers[e.pointer()] = e
+	delete(s.detached, e.pointer().weak())
 }
 
 // forget drops an entry from the session.
 func (s *Session) forget(e *entry) {
 	e.im.remove(e)
-	delete(s.pointers, e.ptr)
+	delete(s.pointers, e.pointer())
 }
 
 // detach drops an entry whose record State will call detached.
@@ -218,15 +225,14 @@ func (s *Session) detach(e *entry) {
 		return
 	}
 	if s.detached == nil {
-		s.detached = map[weak.Pointer[byte]]struct{}{}
+		s.detached, s.prune = map[weakPointer]struct{}{}, 1024
 	}
-	s.detached[weakPointer(e.ptr)] = struct{}{}
-	runtime.KeepAlive(e.ptr)
+	if len(s.detached) >= s.prune {
+		maps.DeleteFunc(s.detached, func(p weakPointer, _ struct{}) bool { return p.ptr.Value() == nil })
+		s.prune = max(1024, 2*len(s.detached))
+	}
+	s.detached[e.pointer().weak()] = struct{}{}
 }
-
-// weakPointer identifies a record for good without keeping it: unlike its
-// address, it is not used again once the record is gone.
-func weakPointer(p unsafe.Pointer) weak.Pointer[byte] { return weak.Make((*byte)(p)) }
 
 // markDeleted marks a persistent entry to be deleted.
 func (s *Session) markDeleted(e *entry) {
@@ -263,7 +269,7 @@ func (s *Session) Delete(records ...any) error {
 func (s *Session) delete(e *entry) {
 	if e.state != Pending {
 		s.markDeleted(e)
-	} else if s.pointers[e.ptr] == e { // else it came twice in one call
+	} else if s.pointers[e.pointer()] == e { // else it came twice in one call
 		s.forget(e)
 	}
 }
@@ -272,16 +278,16 @@ func (s *Session) delete(e *entry) {
 func (s *Session) entriesOf(op string, records []any) ([]*entry, error) {
 	entries := make([]*entry, 0, len(records))
 	for _, r := range records {
-		t, p, err := s.recordOf(op, r)
+		p, err := s.recordOf(op, r)
 		if err != nil {
 			return nil, err
 		}
 		e := s.pointers[p]
 		if e == nil {
-			key, keyErr := t.keyOf(p)
-			err := &RecordError{Op: op, Table: t.name, Err: fmt.Errorf("%w in this session: Get or query the record first, and use the pointer that it returns", ErrNotFound)}
+			key, keyErr := p.table.keyOf(p.ptr)
+			err := &RecordError{Op: op, Table: p.table.name, Err: fmt.Errorf("%w in this session: Get or query the record first, and use the pointer that it returns", ErrNotFound)}
 			if keyErr == nil {
-				err.Key = t.keyValue(key)
+				err.Key = p.table.keyValue(key)
 			}
 			return nil, err
 		}
@@ -303,11 +309,13 @@ func (s *Session) read(ctx context.Context, fn func(Snapshot) error) error {
 		}
 		return fn(snap)
 	}
-	if s.snapshot == nil {
+	switch {
+	case s.snapshot == nil:
 		return s.db.store.View(ctx, check)
-	}
-	if err := ctx.Err(); err != nil {
-		return err
+	case s.closed.Load(): // the View ended while this call was under way
+		return fmt.Errorf("userdata: read: session is %w", ErrClosed)
+	case ctx.Err() != nil:
+		return fmt.Errorf("userdata: read: %w", ctx.Err())
 	}
 	return check(s.snapshot)
 }
@@ -339,11 +347,11 @@ func (s *Session) get(ctx context.Context, t *table, key []byte) (*entry, error)
 		e, err = s.refreshed(e, value)
 	case value != nil:
 		e, err = s.load(im, key, value)
-	default:
-		e = im.search(string(key))
 	}
-	if e == nil && err == nil {
-		s.noteAbsent(t, string(key))
+	if e == nil && err == nil { // not in the store, but another record's key may have been changed to it
+		if e = im.search(string(key)); e == nil {
+			s.noteAbsent(t, string(key))
+		}
 	}
 	return e, err
 }
@@ -441,7 +449,7 @@ func (s *Session) Expunge(records ...any) {
 	}
 	defer s.leave()
 	for _, r := range records {
-		if _, p, err := s.recordOf("expunge", r); err == nil && s.pointers[p] != nil {
+		if p, err := s.recordOf("expunge", r); err == nil && s.pointers[p] != nil {
 			s.detach(s.pointers[p])
 		}
 	}
@@ -449,18 +457,18 @@ func (s *Session) Expunge(records ...any) {
 
 // State reports where a record stands in this session.
 func (s *Session) State(record any) State {
-	_, p, err := s.recordOf("state", record)
+	p, err := s.recordOf("state", record)
 	if err != nil || !s.enterQuietly() {
 		return Transient
 	}
 	defer s.leave()
 	if e := s.pointers[p]; e != nil {
-		if s.closed {
+		if s.closed.Load() {
 			return Detached
 		}
 		return e.state
 	}
-	if _, was := s.detached[weakPointer(p)]; was {
+	if _, was := s.detached[p.weak()]; was {
 		return Detached
 	}
 	return Transient
@@ -474,9 +482,16 @@ func (s *Session) Close() error {
 		return fmt.Errorf("userdata: close session: %w", ErrConcurrentUse)
 	}
 	defer s.leave()
-	s.closed = true
+	s.closed.Store(true)
 	s.tables, s.saves, s.absent, s.hidden = nil, nil, nil, nil
 	return nil
+}
+
+// end closes a session whose function has returned, even if a goroutine that
+// the function left behind is in a call: that is its last one.
+func (s *Session) end() {
+	s.closed.Store(true)
+	s.Close()
 }
 
 // tableOf returns the database's table for a declared one.
@@ -550,19 +565,19 @@ func (t *Table[T]) Merge(ctx context.Context, s *Session, record *T) (*T, error)
 	if s.snapshot != nil {
 		return nil, &RecordError{Op: "merge", Table: t.name, Err: ErrReadOnly}
 	}
-	p := unsafe.Pointer(record)
+	p := pointer{own, unsafe.Pointer(record)}
 	if e := s.pointers[p]; e != nil && e.live() {
 		return record, nil
 	}
-	key, err := own.keyOf(p)
+	key, err := own.keyOf(p.ptr)
 	if err != nil {
-		return nil, err
+		return nil, &RecordError{Op: "merge", Table: t.name, Column: own.key.name, Err: errors.Unwrap(err)}
 	}
 	e, err := s.get(ctx, own, key)
 	if err != nil {
 		return nil, err
 	}
-	copied := own.clone(p)
+	copied := own.clone(p.ptr)
 	if e == nil {
 		e = &entry{ptr: copied, state: Pending}
 		s.track(s.identity(own), e)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -15,7 +16,7 @@ import (
 )
 
 // A valueCodec turns values of one Go type into msgpack and back. It is made
-// once for a type, by valueCodecOf, and shared by all goroutines. Its functions
+// once for a type, by a codecBuilder, and shared by all goroutines. Its functions
 // take the address of a value of that type.
 //
 // One value has one encoding, whoever writes it: integers are as short as they
@@ -26,9 +27,17 @@ type valueCodec struct {
 	typ  reflect.Type
 	name string // the type as the schema in the file spells it
 
+	// form and parts make the name of a type with types inside: a form for
+	// fmt.Sprintf, and what stands for each %s.
+	form  string
+	parts []*valueCodec
+
 	encode func(e *encoder, p unsafe.Pointer) error
 	decode func(d *decoder, p unsafe.Pointer) error // into a zero value
-	clone  func(dst, src unsafe.Pointer)            // a deep copy into a zero value
+
+	// copy makes a deep copy into a zero value, depth levels inside another. It
+	// returns false if that leads deeper than maxDepth.
+	copy func(dst, src unsafe.Pointer, depth int) bool
 
 	// compare orders two values; nil for types without an order. Nil pointers
 	// and slices come first.
@@ -41,6 +50,20 @@ type valueCodec struct {
 
 // newValue returns the address of a zero value of the codec's type.
 func (c *valueCodec) newValue() unsafe.Pointer { return reflect.New(c.typ).UnsafePointer() }
+
+// clone makes a deep copy of the value at src into the zero value at dst. One
+// that is nested too deeply to be stored, as a cycle is, is copied as Go
+// assigns it.
+func (c *valueCodec) clone(dst, src unsafe.Pointer) {
+	if !c.copy(dst, src, 0) {
+		c.assign(dst, src)
+	}
+}
+
+// assign copies a value as Go assigns it.
+func (c *valueCodec) assign(dst, src unsafe.Pointer) {
+	reflect.NewAt(c.typ, dst).Elem().Set(reflect.NewAt(c.typ, src).Elem())
+}
 
 // value returns a deep copy of the value at p.
 func (c *valueCodec) value(p unsafe.Pointer) any {
@@ -56,7 +79,7 @@ func (c *valueCodec) bytes(p unsafe.Pointer) ([]byte, error) {
 	if err := c.encode(e, p); err != nil {
 		return nil, err
 	}
-	return bytes.Clone(e.buf.Bytes()), nil
+	return e.bytes(), nil
 }
 
 var (
@@ -95,12 +118,43 @@ type codecBuilder struct {
 	done map[reflect.Type]*valueCodec
 }
 
+// column returns the codec of a column's type.
+func (b *codecBuilder) column(t reflect.Type) (*valueCodec, error) {
+	c, err := b.build(t)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range b.done {
+		d.name = d.spell(nil)
+	}
+	return c, nil
+}
+
+// spell returns the name of a type inside others, the outermost first. A type
+// inside itself is "^", with one more "^" for each type between.
+func (c *valueCodec) spell(inside []*valueCodec) string {
+	if c.parts == nil {
+		return c.name
+	}
+	if i := slices.Index(inside, c); i >= 0 {
+		return strings.Repeat("^", len(inside)-i)
+	}
+	if c.typ.Kind() != reflect.Pointer {
+		inside = append(inside, c)
+	}
+	names := make([]any, len(c.parts))
+	for i, part := range c.parts {
+		names[i] = part.spell(inside)
+	}
+	return fmt.Sprintf(c.form, names...)
+}
+
 // build returns the codec of t. The error says which part of t has none.
 func (b *codecBuilder) build(t reflect.Type) (*valueCodec, error) {
 	if c := b.done[t]; c != nil {
 		return c, nil
 	}
-	c := &valueCodec{typ: t, name: "^"} // "^" stands for a type inside itself
+	c := &valueCodec{typ: t}
 	b.done[t] = c
 	var err error
 	switch k := t.Kind(); {
@@ -122,8 +176,10 @@ func (b *codecBuilder) build(t reflect.Type) (*valueCodec, error) {
 		byteArrayCodec(c)
 	case implements(t, binaryMarshaler, binaryUnmarshaler):
 		binaryCodec(c)
+		err = checkEmbedded(t)
 	case implements(t, textMarshaler, textUnmarshaler):
 		textCodec(c)
+		err = checkEmbedded(t)
 	case k == reflect.Pointer:
 		err = b.pointer(c)
 	case k == reflect.Struct:
@@ -144,10 +200,28 @@ func (b *codecBuilder) build(t reflect.Type) (*valueCodec, error) {
 	return c, nil
 }
 
-// plainCodec fills in what all types without pointers share: the clone.
+// checkEmbedded refuses a struct whose marshaler may be that of a field which
+// it embeds, and know nothing of the other fields.
+func checkEmbedded(t reflect.Type) error {
+	if t.Kind() != reflect.Struct || t.NumField() < 2 {
+		return nil
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous && (marshalsItself(f.Type) || f.Type.Kind() == reflect.Pointer && marshalsItself(f.Type.Elem())) {
+			return invalidf("%s can't be stored: it embeds %s, whose marshaler would stand for all fields: give the field a name", t, f.Type)
+		}
+	}
+	return nil
+}
+
+// plainCodec fills in what all types share that Go copies whole by assignment.
 func plainCodec[T any](c *valueCodec, name string) {
 	c.name, c.exact = name, true
-	c.clone = func(dst, src unsafe.Pointer) { *(*T)(dst) = *(*T)(src) }
+	c.copy = func(dst, src unsafe.Pointer, _ int) bool {
+		*(*T)(dst) = *(*T)(src)
+		return true
+	}
 }
 
 func boolCodec(c *valueCodec) {
@@ -298,7 +372,10 @@ func bytesCodec(c *valueCodec) {
 		*(*[]byte)(p), err = d.bytes(true)
 		return err
 	}
-	c.clone = func(dst, src unsafe.Pointer) { *(*[]byte)(dst) = bytes.Clone(*(*[]byte)(src)) }
+	c.copy = func(dst, src unsafe.Pointer, _ int) bool {
+		*(*[]byte)(dst) = bytes.Clone(*(*[]byte)(src))
+		return true
+	}
 	c.compare = func(a, b unsafe.Pointer) int {
 		x, y := *(*[]byte)(a), *(*[]byte)(b)
 		if (x == nil) != (y == nil) {
@@ -332,7 +409,10 @@ func byteArrayCodec(c *valueCodec) {
 		copy(view(p), b)
 		return nil
 	}
-	c.clone = func(dst, src unsafe.Pointer) { copy(view(dst), view(src)) }
+	c.copy = func(dst, src unsafe.Pointer, _ int) bool {
+		copy(view(dst), view(src))
+		return true
+	}
 	c.compare = func(a, b unsafe.Pointer) int { return bytes.Compare(view(a), view(b)) }
 }
 
@@ -377,7 +457,7 @@ func binaryCodec(c *valueCodec) {
 		}
 		return nil
 	}
-	c.clone = cloneByCoding(c)
+	c.copy = copyByCoding(c)
 }
 
 // textCodec serves a type that turns itself into text.
@@ -401,19 +481,20 @@ func textCodec(c *valueCodec) {
 		}
 		return nil
 	}
-	c.clone = cloneByCoding(c)
+	c.copy = copyByCoding(c)
 }
 
-// cloneByCoding copies a value whose inside is its own affair: by encoding and
+// copyByCoding copies a value whose inside is its own affair: by encoding and
 // decoding it. A value that can't be encoded is copied as Go assigns it.
-func cloneByCoding(c *valueCodec) func(dst, src unsafe.Pointer) {
-	return func(dst, src unsafe.Pointer) {
+func copyByCoding(c *valueCodec) func(dst, src unsafe.Pointer, depth int) bool {
+	return func(dst, src unsafe.Pointer, _ int) bool {
 		b, err := c.bytes(src)
 		if err == nil {
 			err = decodeValue(c, b, dst)
 		}
 		if err != nil {
-			reflect.NewAt(c.typ, dst).Elem().Set(reflect.NewAt(c.typ, src).Elem())
+			c.assign(dst, src)
 		}
+		return true
 	}
 }
