@@ -278,6 +278,7 @@ func (m *modelSession) loop() {
 		seen[got] = true
 		seenKeys[m.met(q, got)] = true
 		m.attempt(func() { body[rapid.SampledFrom(names).Draw(m.t, "body")](m) })
+		want = slices.DeleteFunc(want, func(a modelAnswer) bool { return !m.unmoved(a) && !seen[a.entry.pointer()] })
 		m.check()
 	}
 	if epoch != m.epoch && (q.limit < 0 || len(seen) < q.limit) {
@@ -286,19 +287,38 @@ func (m *modelSession) loop() {
 	if q.limit >= 0 {
 		return
 	}
-	for _, a := range want { // what stayed as it was must have come
-		e := a.entry
-		if e == nil {
-			e = m.base(a.rec.ID)
-		}
-		if e == nil {
-			if now, ok := m.store[a.rec.ID]; ok && now.equal(a.rec) && !seenKeys[a.rec.ID] {
-				m.t.Fatalf("rows: stored record %+v was missed", a.rec)
-			}
-		} else if slices.Contains(m.entries, e) && e.live() && e.cur.equal(a.rec) && !seen[e.ptr] && e.key == a.rec.ID {
+	for _, a := range want {
+		if m.unmoved(a) && !seenKeys[a.key()] && !seen[a.entry.pointer()] {
 			m.t.Fatalf("rows: %+v was missed", a.rec)
 		}
 	}
+}
+
+// key returns the answer's key in the store.
+func (a modelAnswer) key() string {
+	if a.entry != nil {
+		return a.entry.key
+	}
+	return a.rec.ID
+}
+
+func (e *modelEntry) pointer() *modelRec {
+	if e == nil {
+		return nil
+	}
+	return e.ptr
+}
+
+// unmoved reports whether an answer is there as it was, under its key.
+func (m *modelSession) unmoved(a modelAnswer) bool {
+	if a.entry != nil {
+		return slices.Contains(m.entries, a.entry) && a.entry.live() && a.entry.cur.equal(a.rec)
+	}
+	if e := m.base(a.rec.ID); e != nil {
+		return e.live() && e.cur.equal(a.rec)
+	}
+	now, ok := m.store[a.rec.ID]
+	return ok && now.equal(a.rec)
 }
 
 // met is what a loop does to the session when a record comes. It returns the
@@ -307,14 +327,17 @@ func (m *modelSession) met(q modelQuery, got *modelRec) string {
 	if !q.holds(*got) {
 		m.t.Fatalf("rows: got %+v, which does not match", *got)
 	}
-	for _, e := range m.entries {
-		if e.ptr == got || e.hidden && e.live() && e.cur.equal(*got) {
-			if !e.live() {
-				m.t.Fatalf("rows: got %+v, which is %v", *got, e.state)
-			}
-			m.show(e, got)
-			return e.key
+	i := slices.IndexFunc(m.entries, func(e *modelEntry) bool { return e.ptr == got })
+	if i < 0 {
+		i = slices.IndexFunc(m.entries, func(e *modelEntry) bool { return e.hidden && e.live() && e.cur.equal(*got) })
+	}
+	if i >= 0 {
+		e := m.entries[i]
+		if !e.live() {
+			m.t.Fatalf("rows: got %+v, which is %v", *got, e.state)
 		}
+		m.show(e, got)
+		return e.key
 	}
 	if stored, ok := m.store[got.ID]; !ok || !got.equal(stored) || m.base(got.ID) != nil {
 		m.t.Fatalf("rows: got %+v, which is not there", *got)

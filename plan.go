@@ -474,8 +474,8 @@ func (p *plan) inPage(c *candidate) bool {
 	switch {
 	case p.page == nil:
 		return true
-	case p.page.has(c.entry), p.page.last != nil && p.compareKeys(c.key, p.page.last) <= 0:
-		return false
+	case p.page.has(c.entry), p.page.last != nil && p.compareKeys(c.key, p.page.last) < 0:
+		return false // with the last key itself there may be two records, for now
 	}
 	return p.end == nil || p.compareKeys(c.key, p.end) <= 0
 }

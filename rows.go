@@ -24,14 +24,21 @@ type rows struct {
 	handed int                 // how many records were handed out
 	last   []byte              // in order of keys: the key that the rest lies beyond; nil before the first
 	end    []byte              // likewise: the key that the page reaches to; nil if it is the last one
-	seen   map[*entry]struct{} // tracked records handed out, so that one whose key changes does not come again
+	seen   map[*entry]struct{} // tracked records handed out or left out, so that one whose key changes does not come again
 }
 
 func newRows(q query) *rows {
 	return &rows{query: q, size: firstPage, skip: q.offset, seen: map[*entry]struct{}{}}
 }
 
-// has reports whether the record was handed out before.
+// pass notes that the record had its turn, if the session tracks it.
+func (r *rows) pass(e *entry) {
+	if e != nil {
+		r.seen[e] = struct{}{}
+	}
+}
+
+// has reports whether the record had its turn.
 func (r *rows) has(e *entry) bool {
 	_, ok := r.seen[e]
 	return ok
@@ -102,6 +109,9 @@ func (r *rows) readPage(ctx context.Context) (err error) {
 	r.end, r.done, r.epoch = p.end, p.end == nil, r.s.epoch
 	if p.inOrder {
 		n := min(r.skip, len(r.page))
+		for _, c := range r.page[:n] {
+			r.pass(c.entry)
+		}
 		r.skip -= n
 		r.advance(n)
 	}
@@ -130,9 +140,7 @@ func (r *rows) resolve(ctx context.Context, c *candidate) (p unsafe.Pointer, err
 		return nil, nil
 	}
 	p, err = r.show(c)
-	if err == nil && c.entry != nil {
-		r.seen[c.entry] = struct{}{}
-	}
+	r.pass(c.entry)
 	return p, err
 }
 
