@@ -76,20 +76,22 @@ type RecordError struct {
 //
 //	userdata: commit notes "n1" title: invalid: 130 runes, at most 120
 func (e *RecordError) Error() string {
-	var b strings.Builder
-	b.WriteString("userdata:")
+	var words []string
 	for _, s := range []string{e.Op, e.Table} {
 		if s != "" {
-			b.WriteString(" " + s)
+			words = append(words, s)
 		}
 	}
 	if e.Key != nil {
-		b.WriteString(" " + formatKey(e.Key))
+		words = append(words, formatKey(e.Key))
 	}
 	if e.Column != "" {
-		b.WriteString(" " + e.Column)
+		words = append(words, e.Column)
 	}
-	return b.String() + ": " + e.Err.Error()
+	if len(words) == 0 {
+		return "userdata: " + e.Err.Error()
+	}
+	return "userdata: " + strings.Join(words, " ") + ": " + e.Err.Error()
 }
 
 // Unwrap returns the cause.

@@ -71,7 +71,8 @@ func (m *modelSession) get() { m.getKey("get", m.drawKey(), nil) }
 func (m *modelSession) getKey(op, key string, merge *modelRec) {
 	holders, base := m.holders(key), m.base(key)
 	stored, inStore := m.store[key]
-	if len(holders) > 1 || len(holders) == 1 && holders[0].key != key && holders[0].state == userdata.Persistent && holders[0].epoch != m.epoch {
+	moved := len(holders) == 1 && holders[0].state == userdata.Persistent && holders[0].key != key
+	if len(holders) > 1 || moved && (holders[0].hidden || holders[0].epoch != m.epoch) {
 		panic(nothingToDo("more than one answer is right"))
 	}
 	var e *modelEntry

@@ -1,9 +1,7 @@
 package userdata_test
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -11,366 +9,246 @@ import (
 	"github.com/seed-5df914be/userdata"
 )
 
-// These tests are about what other packages of the kind get wrong. Each says
-// which promise it is about.
+// The tests in this file are what other persistence packages get wrong.
 
-// A gadget has a column of each sort that the comparisons need.
-type gadget struct {
-	ID    string         `userdata:"id,key"`
-	Name  string         `userdata:"name,size=20"`
-	Count int            `userdata:"count"`
-	On    bool           `userdata:"on"`
-	Tags  []string       `userdata:"tags"`
-	Parts map[string]int `userdata:"parts"`
-}
-
-var (
-	gadgets     = userdata.NewTable[gadget]("gadgets")
-	gadgetName  = userdata.ColumnOf(func(g *gadget) *string { return &g.Name })
-	gadgetCount = userdata.ColumnOf(func(g *gadget) *int { return &g.Count })
-	gadgetID    = userdata.ColumnOf(func(g *gadget) *string { return &g.ID })
-)
-
-// gadgetDB returns a database with one gadget, "g".
-func gadgetDB(t *testing.T) *userdata.DB {
-	t.Helper()
-	db := openDB(t, gadgets)
-	addAll(t, db, &gadget{ID: "g", Name: "lamp", Count: 3, On: true, Tags: []string{"a", "b"}, Parts: map[string]int{"bulb": 1}})
-	return db
-}
-
-// addAll commits new records.
-func addAll(t *testing.T, db *userdata.DB, records ...any) {
-	t.Helper()
-	if err := db.Transact(t.Context(), func(s *userdata.Session) error { return s.Add(records...) }); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// stored returns a record as a new session reads it.
-func stored(t *testing.T, db *userdata.DB, id string) *gadget {
-	t.Helper()
-	return load(t, db.NewSession(), id)
-}
-
-func load(t *testing.T, s *userdata.Session, id string) *gadget {
-	t.Helper()
-	g, err := gadgets.Get(t.Context(), s, id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
-}
-
-func commit(t *testing.T, s *userdata.Session) {
-	t.Helper()
-	if err := s.Commit(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// wantErr fails the test unless err is the wanted one.
-func wantErr(t *testing.T, err, want error) {
-	t.Helper()
-	if !errors.Is(err, want) {
-		t.Errorf("got error %v, want %v", err, want)
-	}
-}
-
-// No lost update: neither session's field may vanish.
-func TestRivalDifferentFields(t *testing.T) {
-	t.Parallel()
-	db := gadgetDB(t)
+// No lost update: a record is one thing, whichever fields two sessions change.
+func TestRivalTwoSessionsEditDifferentFields(t *testing.T) {
+	db := openDB(t, pieces)
+	putAll(t, db, &piece{ID: "a"})
 	s1, s2 := db.NewSession(), db.NewSession()
-	g1, g2 := load(t, s1, "g"), load(t, s2, "g")
-	g1.Name, g2.Count = "torch", 4
-	commit(t, s1)
-	wantErr(t, s2.Commit(t.Context()), userdata.ErrConflict)
-	if got := stored(t, db, "g"); got.Name != "torch" || got.Count != 3 {
-		t.Errorf("got %+v, want the first commit alone", got)
-	}
-	if g2.Count != 4 {
-		t.Errorf("the refused session's change is gone: %+v", g2)
-	}
-	if err := s2.Refresh(t.Context(), g2); err != nil {
-		t.Fatal(err)
-	}
-	g2.Count = 4
-	commit(t, s2)
-	if got := stored(t, db, "g"); got.Name != "torch" || got.Count != 4 {
-		t.Errorf("got %+v, want both changes", got)
+	get(t, s1, "a").Title = "mine"
+	theirs := get(t, s2, "a")
+	theirs.N = 7
+	ok(t, s1.Commit(t.Context()))
+	is(t, s2.Commit(t.Context()), userdata.ErrConflict)
+	ok(t, s2.Refresh(t.Context(), theirs))
+	theirs.N = 7
+	ok(t, s2.Commit(t.Context()))
+	sameAs(t, "stored", get(t, db.NewSession(), "a"), &piece{ID: "a", Title: "mine", N: 7})
+}
+
+// No guessing: setting a field to zero is a change like any other.
+func TestRivalZeroIsAValue(t *testing.T) {
+	db := openDB(t, pieces)
+	putAll(t, db, &piece{ID: "a", Title: "x", N: 7, Tags: []string{"x"}})
+	edit(t, db, "a", func(p *piece) { p.Title, p.N, p.Tags = "", 0, nil })
+	sameAs(t, "stored", get(t, db.NewSession(), "a"), &piece{ID: "a"})
+}
+
+// No guessing: false is a value, in a record and in a condition.
+func TestRivalFalseIsAValue(t *testing.T) {
+	db := openDB(t, pieces)
+	done := userdata.ColumnOf(func(p *piece) *bool { return &p.Done })
+	putAll(t, db, &piece{ID: "a", Done: true}, &piece{ID: "b", Done: true})
+	edit(t, db, "a", func(p *piece) { p.Done = false })
+	all, err := pieces.Select(db.NewSession()).Where(done.Eq(false)).All(t.Context())
+	if err != nil || len(all) != 1 || all[0].ID != "a" || all[0].Done {
+		t.Errorf("got %v, %v, want a", all, err)
 	}
 }
 
-// No guessing: zero, "" and false are values like any other.
-func TestRivalZeroValues(t *testing.T) {
-	t.Parallel()
-	db := gadgetDB(t)
+// No lost update: what someone deleted stays deleted; a commit never resurrects it.
+func TestRivalUpdateOfWhatSomeoneDeleted(t *testing.T) {
+	db := openDB(t, pieces)
+	putAll(t, db, &piece{ID: "a"})
 	s := db.NewSession()
-	g := load(t, s, "g")
-	g.Name, g.Count, g.On, g.Tags, g.Parts = "", 0, false, nil, nil
-	commit(t, s)
-	if d := cmp.Diff(&gadget{ID: "g"}, stored(t, db, "g")); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
-	}
-	addAll(t, db, &gadget{ID: "zero"})
-	if d := cmp.Diff(&gadget{ID: "zero"}, stored(t, db, "zero")); d != "" {
-		t.Errorf("added as zero (-want +got):\n%s", d)
-	}
+	get(t, s, "a").Title = "mine"
+	remove(t, db, "a")
+	is(t, s.Commit(t.Context()), userdata.ErrConflict)
+	sameAs(t, "store", titlesOf(t, db), titles{})
 }
 
-// No lost update: a delete by someone else is not undone in silence.
-func TestRivalUpdateOfDeleted(t *testing.T) {
-	t.Parallel()
-	db := gadgetDB(t)
-	s1, s2 := db.NewSession(), db.NewSession()
-	g1, g2 := load(t, s1, "g"), load(t, s2, "g")
-	if err := s1.Delete(g1); err != nil {
-		t.Fatal(err)
-	}
-	commit(t, s1)
-	g2.Count++
-	wantErr(t, s2.Commit(t.Context()), userdata.ErrConflict)
-	_, err := gadgets.Get(t.Context(), db.NewSession(), "g")
-	wantErr(t, err, userdata.ErrNotFound)
-}
-
-// No lost update: a change by someone else is not deleted unseen.
-func TestRivalDeleteOfChanged(t *testing.T) {
-	t.Parallel()
-	db := gadgetDB(t)
-	s1, s2 := db.NewSession(), db.NewSession()
-	g1, g2 := load(t, s1, "g"), load(t, s2, "g")
-	g1.Count = 99
-	commit(t, s1)
-	if err := s2.Delete(g2); err != nil {
-		t.Fatal(err)
-	}
-	err := s2.Commit(t.Context())
-	wantErr(t, err, userdata.ErrConflict)
-	var re *userdata.RecordError
-	if !errors.As(err, &re) || re.Mine != nil || re.Base.(*gadget).Count != 3 || re.Theirs.(*gadget).Count != 99 {
-		t.Errorf("got %+v, want base 3, theirs 99, nothing of mine", re)
-	}
-	if got := stored(t, db, "g"); got.Count != 99 {
-		t.Errorf("got %+v, want it as it was changed", got)
-	}
-}
-
-// No ceremony: edits inside a map and a slice are changes.
-func TestRivalInPlaceEdits(t *testing.T) {
-	t.Parallel()
-	db := gadgetDB(t)
+// No lost update: what someone changed is not deleted unseen.
+func TestRivalDeleteOfWhatSomeoneChanged(t *testing.T) {
+	db := openDB(t, pieces)
+	putAll(t, db, &piece{ID: "a"})
 	s := db.NewSession()
-	g := load(t, s, "g")
-	g.Tags[1] = "B"
-	commit(t, s)
-	g.Parts["bulb"]++
-	commit(t, s)
-	delete(g.Parts, "bulb")
-	g.Parts["shade"] = 2
-	commit(t, s)
-	want := &gadget{ID: "g", Name: "lamp", Count: 3, On: true, Tags: []string{"a", "B"}, Parts: map[string]int{"shade": 2}}
-	if d := cmp.Diff(want, stored(t, db, "g")); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
-	}
+	ok(t, s.Delete(get(t, s, "a")))
+	edit(t, db, "a", func(p *piece) { p.Title = "theirs" })
+	is(t, s.Commit(t.Context()), userdata.ErrConflict)
+	sameAs(t, "store", titlesOf(t, db), titles{"a": "theirs"})
 }
 
-// No change where there is none: a map of many keys commits nothing, however Go
-// happens to walk it.
-func TestRivalMapIsNoChange(t *testing.T) {
-	t.Parallel()
-	db := gadgetDB(t)
-	parts := map[string]int{}
-	for i := range 100 {
-		parts[fmt.Sprint("part", i)] = i
-	}
-	addAll(t, db, &gadget{ID: "many", Parts: parts})
-	s := db.NewSession()
-	load(t, s, "many")
-	for range 20 {
-		for c := range s.Changes() {
-			t.Fatalf("got change %+v, want none", c)
-		}
-	}
+// No ceremony: an edit inside a map is noticed, without a marker or a Save.
+func TestRivalEditInsideAMap(t *testing.T) {
+	db := openDB(t, pieces)
+	putAll(t, db, &piece{ID: "a", Attrs: map[string][]int{"k": {1}}})
+	edit(t, db, "a", func(p *piece) { p.Attrs["k"][0] = 2; p.Attrs["new"] = []int{} })
+	sameAs(t, "stored", get(t, db.NewSession(), "a").Attrs, map[string][]int{"k": {2}, "new": {}})
 }
 
-// No surprise: records outlive session and database.
+// No ceremony: an edit inside a slice is noticed, without a marker or a Save.
+func TestRivalEditInsideASlice(t *testing.T) {
+	db := openDB(t, pieces)
+	putAll(t, db, &piece{ID: "a", Tags: []string{"x", "y"}})
+	edit(t, db, "a", func(p *piece) { p.Tags[1] = "z" })
+	sameAs(t, "stored", get(t, db.NewSession(), "a").Tags, []string{"x", "z"})
+}
+
+// No transaction is held: a record is a plain struct, whole and readable after its
+// session and database are closed.
 func TestRivalReadAfterClose(t *testing.T) {
-	t.Parallel()
-	db := gadgetDB(t)
+	db := openDB(t, pieces)
+	note := "note"
+	want := &piece{ID: "a", Title: "x", Tags: []string{"y"}, Attrs: map[string][]int{"k": {1}}, Note: &note}
+	putAll(t, db, userdata.Clone(pieces, want))
 	s := db.NewSession()
-	g := load(t, s, "g")
-	if err := errors.Join(s.Close(), db.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if g.Name != "lamp" || g.Tags[1] != "b" || g.Parts["bulb"] != 1 {
-		t.Errorf("got %+v", g)
-	}
-	if got := s.State(g); got != userdata.Detached {
-		t.Errorf("got state %v, want detached", got)
-	}
+	a := get(t, s, "a")
+	a.N = 0
+	ok(t, s.Commit(t.Context()))
+	ok(t, s.Close())
+	ok(t, db.Close())
+	sameAs(t, "record", a, want)
 }
 
-// Nothing is checked early: SQLAlchemy's autoflush would fail the query.
-func TestRivalHalfBuilt(t *testing.T) {
-	t.Parallel()
-	db := gadgetDB(t)
+// No guessing: a query flushes nothing, so a record that is being filled in does not
+// break it.
+func TestRivalHalfBuiltRecordWhileAQueryRuns(t *testing.T) {
+	db := openDB(t, pieces)
+	putAll(t, db, &piece{ID: "a", Title: "x"})
 	s := db.NewSession()
-	half := &gadget{Name: "a name of more than twenty runes"}
-	if err := s.Add(half, &gadget{}); err != nil {
-		t.Fatal(err)
+	p := &piece{Title: "this is far too long"}
+	ok(t, s.Add(p))
+	all, err := pieces.Select(s).Where(pieceTitle.Eq("x")).All(t.Context())
+	if err != nil || len(all) != 1 {
+		t.Errorf("got %v, %v, want a", all, err)
 	}
-	if n, err := gadgets.Select(s).Where(gadgetName.Eq("lamp")).Count(t.Context()); n != 1 || err != nil {
-		t.Errorf("got %d, %v, want 1", n, err)
-	}
-	if n, err := gadgets.Select(s).Count(t.Context()); n != 3 || err != nil {
-		t.Errorf("got %d, %v, want all three", n, err)
-	}
-	wantErr(t, s.Commit(t.Context()), userdata.ErrInvalid)
-	half.ID, half.Name = "half", "short"
-	if n, err := gadgets.Select(s).Where(gadgetID.Eq("")).Delete(t.Context()); n != 1 || err != nil {
-		t.Errorf("got %d, %v, want the other one forgotten", n, err)
-	}
-	commit(t, s)
-	if got := stored(t, db, "half"); got.Name != "short" {
-		t.Errorf("got %+v", got)
-	}
+	p.ID, p.Title = "p", all[0].Title
+	ok(t, s.Commit(t.Context()))
+	sameAs(t, "store", titlesOf(t, db), titles{"a": "x", "p": "x"})
 }
 
-// Going on after a failed commit: what is mended is written, once.
-func TestRivalGoOnAfterFailedCommit(t *testing.T) {
-	t.Parallel()
-	db := gadgetDB(t)
+// No half commit: after a failed one the session still holds everything, to be mended and
+// committed again.
+func TestRivalGoingOnAfterAFailedCommit(t *testing.T) {
+	db := openDB(t, pieces)
 	s := db.NewSession()
-	g, added := load(t, s, "g"), &gadget{ID: "new", Name: "a name of more than twenty runes"}
-	g.Count = 7
-	if err := s.Add(added); err != nil {
-		t.Fatal(err)
-	}
-	wantErr(t, s.Commit(t.Context()), userdata.ErrInvalid)
-	if got := stored(t, db, "g").Count; got != 3 {
-		t.Errorf("half a commit: count is %d", got)
-	}
-	if s.State(added) != userdata.Pending || g.Count != 7 {
-		t.Errorf("the session lost its changes: %v, %+v", s.State(added), g)
-	}
-	added.Name = "short"
-	commit(t, s)
-	if a, b := stored(t, db, "g"), stored(t, db, "new"); a.Count != 7 || b.Name != "short" {
-		t.Errorf("got %+v and %+v", a, b)
-	}
+	a, b := &piece{ID: "a"}, &piece{ID: "b", Title: "this is far too long"}
+	ok(t, s.Add(a, b))
+	is(t, s.Commit(t.Context()), userdata.ErrInvalid)
+	sameAs(t, "store", titlesOf(t, db), titles{})
+	b.Title = "short"
+	ok(t, s.Commit(t.Context()))
+	sameAs(t, "store", titlesOf(t, db), titles{"a": "", "b": "short"})
 }
 
-// No guessing: refining a query does not change the one it came from.
-func TestRivalQueryReused(t *testing.T) {
-	t.Parallel()
-	db := gadgetDB(t)
-	addAll(t, db, &gadget{ID: "h", Name: "lamp", Count: 5})
-	s := db.NewSession()
-	base := gadgets.Select(s).Where(gadgetName.Eq("lamp"))
-	few := base.Where(gadgetCount.Lt(4))
-	many := base.Where(gadgetCount.Gt(4)).Limit(1)
-	for _, c := range []struct {
-		name string
-		q    userdata.Query[gadget]
+// No guessing: a query is a value, and refining it leaves it as it was.
+func TestRivalQueryValueReused(t *testing.T) {
+	db := openDB(t, pieces)
+	putAll(t, db, &piece{ID: "a", N: 1}, &piece{ID: "b", N: 1, Title: "x"}, &piece{ID: "c", N: 2, Title: "x"})
+	all := pieces.Select(db.NewSession())
+	ones := all.Where(pieceN.Eq(1))
+	titled, untitled := ones.Where(pieceTitle.Eq("x")), ones.Where(pieceTitle.Eq(""))
+	for name, tc := range map[string]struct {
+		q    userdata.Query[piece]
 		want int
-	}{{"few", few, 1}, {"many", many, 1}, {"base", base, 2}, {"few again", few, 1}} {
-		if n, err := c.q.Count(t.Context()); n != c.want || err != nil {
-			t.Errorf("%s: got %d, %v, want %d", c.name, n, err, c.want)
+	}{"all": {all, 3}, "ones": {ones, 2}, "titled": {titled, 1}, "untitled": {untitled, 1}, "limited": {ones.Limit(1), 1}, "ones again": {ones, 2}} {
+		for range 2 {
+			if n, err := tc.q.Count(t.Context()); n != tc.want || err != nil {
+				t.Errorf("%s: got %d, %v, want %d", name, n, err, tc.want)
+			}
 		}
 	}
 }
 
-// Bulk changes are seen by the objects that the program holds.
-func TestRivalBulkUpdateAndLiveObjects(t *testing.T) {
-	t.Parallel()
-	db := gadgetDB(t)
-	addAll(t, db, &gadget{ID: "h", Name: "lamp", Count: 5})
+// One table and key, one pointer: what a bulk update does, live objects show, and the
+// commit does not undo.
+func TestRivalBulkUpdateSeenByLiveObjects(t *testing.T) {
+	db := openDB(t, pieces)
+	putAll(t, db, &piece{ID: "a"}, &piece{ID: "b"})
 	s := db.NewSession()
-	g := load(t, s, "g")
-	n, err := gadgets.Select(s).Where(gadgetName.Eq("lamp")).Update(t.Context(), gadgetCount.Set(0))
-	if n != 2 || err != nil || g.Count != 0 {
-		t.Errorf("got %d, %v, %+v, want 2 and count 0", n, err, g)
+	a, p := get(t, s, "a"), &piece{ID: "p"}
+	ok(t, s.Add(p))
+	a.N = 7
+	n, err := pieces.Select(s).Where(pieceTitle.Eq("")).Update(t.Context(), pieceTitle.Set("bulk"))
+	if n != 3 || err != nil {
+		t.Errorf("Update: got %d, %v, want 3", n, err)
 	}
-	commit(t, s)
-	if a, b := stored(t, db, "g").Count, stored(t, db, "h").Count; a != 0 || b != 0 {
-		t.Errorf("got counts %d and %d, want 0", a, b)
+	if a.Title != "bulk" || p.Title != "bulk" || get(t, s, "b").Title != "bulk" {
+		t.Errorf("got %v, %v", a, p)
 	}
-	if h := load(t, s, "h"); h.Count != 0 || s.State(g) != userdata.Persistent {
-		t.Errorf("got %+v, %v", h, s.State(g))
+	ok(t, s.Commit(t.Context()))
+	sameAs(t, "store", titlesOf(t, db), titles{"a": "bulk", "b": "bulk", "p": "bulk"})
+	sameAs(t, "stored", get(t, db.NewSession(), "a"), &piece{ID: "a", Title: "bulk", N: 7})
+}
+
+func noteTableOfOnePackage() userdata.Mapped {
+	type note struct {
+		ID string `userdata:"id,key"`
+	}
+	return userdata.NewTable[note]("notes")
+}
+
+func noteTableOfAnother() userdata.Mapped {
+	type note struct {
+		Number int `userdata:"number,key"`
+	}
+	return userdata.NewTable[note]("remarks")
+}
+
+// No guessing: a table's name is what the program says, so two types of one name share
+// nothing.
+func TestRivalSameTypeNameInTwoPackages(t *testing.T) {
+	db := openDB(t, noteTableOfOnePackage(), noteTableOfAnother())
+	want := "notes\n  id  string  key\n\nremarks\n  number  int  key\n"
+	if d := cmp.Diff(want, db.Schema().String()); d != "" {
+		t.Error(d)
 	}
 }
 
-// Two types of one name don't share a table, since the program names it.
-func TestRivalSameTypeName(t *testing.T) {
-	t.Parallel()
-	first := func() userdata.Mapped {
-		type item struct {
-			ID string `userdata:"id,key"`
-		}
-		return userdata.NewTable[item]("first")
-	}()
-	type item struct {
-		ID  int64 `userdata:"id,key"`
-		Sum int   `userdata:"sum"`
-	}
-	second := userdata.NewTable[item]("second")
-	db := openDB(t, first, second)
-	addAll(t, db, &item{ID: 1, Sum: 2})
-	got, err := second.Get(t.Context(), db.NewSession(), 1)
-	if err != nil || got.Sum != 2 {
-		t.Errorf("got %+v, %v", got, err)
-	}
-}
-
-// No wrong read: integers are not cut to 32 bits, and keys sort as numbers do.
-func TestRivalIntegers(t *testing.T) {
-	t.Parallel()
+// No wrong read: an integer comes back as it was, however large.
+func TestRivalLargeIntegers(t *testing.T) {
 	type number struct {
-		N     int64 `userdata:"n,key"`
-		Value int   `userdata:"value"`
+		ID  string `userdata:"id,key"`
+		Int int64  `userdata:"int"`
+		Un  uint64 `userdata:"un"`
 	}
 	numbers := userdata.NewTable[number]("numbers")
 	db := openDB(t, numbers)
-	want := []int64{-1 << 63, -1 << 33, -256, -2, -1, 0, 1, 255, 1 << 31, 1<<63 - 1}
-	for _, n := range []int{3, 0, 9, 5, 1, 8, 2, 7, 4, 6} {
-		addAll(t, db, &number{N: want[n], Value: int(want[n])})
-	}
-	all, err := numbers.Select(db.NewSession()).All(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []int64
-	for _, n := range all {
-		got = append(got, n.N)
-		if int64(n.Value) != n.N {
-			t.Errorf("key %d: got value %d", n.N, n.Value)
-		}
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("order of keys (-want +got):\n%s", d)
-	}
+	want := []*number{{"a", 1<<31 + 1, 1<<53 + 1}, {"b", 1<<63 - 1, 1<<64 - 1}, {"c", -1 << 63, 0}}
+	putAll(t, db, want[0], want[1], want[2])
+	got, err := numbers.Select(db.NewSession()).All(t.Context())
+	ok(t, err)
+	sameAs(t, "numbers", got, want)
 }
 
-// Keys are taken as they are: no separator in them means anything, and "" is refused.
-func TestRivalKeys(t *testing.T) {
-	t.Parallel()
-	db := gadgetDB(t)
-	ids := []string{"a", "a\x00", "a\x00b", "a__b", "a__b__c", "a:b", "b", "__a", "\uffff"}
-	for i, id := range ids {
-		addAll(t, db, &gadget{ID: id, Count: i})
+// No wrong read: keys are bytes of their own, whatever separators others put between them.
+func TestRivalKeysThatLookAlike(t *testing.T) {
+	db := openDB(t, pieces)
+	putAll(t, db, &piece{ID: "a", Title: "1"}, &piece{ID: "a__b", Title: "2"}, &piece{ID: "a\x00", Title: "3"}, &piece{ID: " a", Title: "4"})
+	edit(t, db, "a", func(p *piece) { p.N = 1 })
+	remove(t, db, "a\x00")
+	sameAs(t, "store", titlesOf(t, db), titles{"a": "1", "a__b": "2", " a": "4"})
+}
+
+// No guessing: an empty key is refused by name, not stored as something else.
+func TestRivalEmptyKey(t *testing.T) {
+	db := openDB(t, pieces)
+	s := db.NewSession()
+	ok(t, s.Add(&piece{Title: "x"}))
+	err := s.Commit(t.Context())
+	is(t, err, userdata.ErrInvalid)
+	var re *userdata.RecordError
+	if !errors.As(err, &re) || re.Column != "id" {
+		t.Errorf("got %+v, want the column named", re)
 	}
-	for i, id := range ids {
-		if got := stored(t, db, id); got.Count != i || got.ID != id {
-			t.Errorf("%q: got %+v, want count %d", id, got, i)
-		}
+	_, err = pieces.Get(t.Context(), db.NewSession(), "")
+	is(t, err, userdata.ErrNotFound)
+}
+
+// No wrong read: integers are ordered as integers, the negative ones first.
+func TestRivalNegativeKeysInOrder(t *testing.T) {
+	type level struct {
+		N int `userdata:"n,key"`
 	}
-	if n, err := gadgets.Select(db.NewSession()).Where(userdata.HasPrefix(gadgetID, "a__b")).Count(t.Context()); n != 2 || err != nil {
-		t.Errorf("prefix a__b: got %d, %v, want 2", n, err)
+	levels := userdata.NewTable[level]("levels")
+	n := userdata.ColumnOf(func(l *level) *int { return &l.N })
+	db := openDB(t, levels)
+	putAll(t, db, &level{10}, &level{-1}, &level{2}, &level{0}, &level{-300})
+	var got []int
+	for l, err := range levels.Select(db.NewSession()).Where(n.Lt(10)).Rows(t.Context()) {
+		ok(t, err)
+		got = append(got, l.N)
 	}
-	err := db.Transact(t.Context(), func(s *userdata.Session) error { return s.Add(&gadget{}) })
-	wantErr(t, err, userdata.ErrInvalid)
-	_, err = gadgets.Get(context.Background(), db.NewSession(), "")
-	wantErr(t, err, userdata.ErrNotFound)
+	sameAs(t, "order", got, []int{-300, -1, 0, 2})
 }

@@ -108,6 +108,10 @@ func TestRowsKeysHandedOn(t *testing.T) {
 	t.Parallel()
 	_, s, _ := planDB(t, 14)
 	ctx := t.Context()
+	last, err := planTable.Get(ctx, s, "k013")
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := map[*planRec]bool{}
 	for r, err := range planTable.Select(s).OrderBy(planN.Asc()).Rows(ctx) {
 		if err != nil {
@@ -118,10 +122,6 @@ func TestRowsKeysHandedOn(t *testing.T) {
 		}
 		seen[r] = true
 		if len(seen) == 1 { // k000 takes the key of k013, whose turn is last
-			last, err := planTable.Get(ctx, s, "k013")
-			if err != nil {
-				t.Fatal(err)
-			}
 			r.ID, last.ID = last.ID, r.ID
 			if err := s.Commit(ctx); err != nil {
 				t.Fatal(err)

@@ -1,9 +1,6 @@
 package userdata_test
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,217 +9,173 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/seed-5df914be/userdata"
 )
 
-// storyFile names, in a child process, the file to read Brad from.
-const storyFile = "USERDATA_TEST_STORY"
-
-var users, userColumns = userdata.UserdataTable, userdata.UserdataColumns
-
-// TestStory is the story of a first day with the package, step by step.
-func TestStory(t *testing.T) {
-	if path := os.Getenv(storyFile); path != "" {
-		printBrad(t, path)
-		return
+// TestStoryInANewProcess is not a test: TestStory runs it in another process.
+func TestStoryInANewProcess(t *testing.T) {
+	path := os.Getenv("USERDATA_STORY_FILE")
+	if path == "" {
+		t.Skip("run by TestStory")
 	}
-	ctx := t.Context()
-	path := filepath.Join(t.TempDir(), "userdata.db")
-	db := createTwice(t, path)
-	now := time.Date(2026, 10, 12, 19, 58, 0, 0, time.UTC)
-	user := func(id string) *userdata.Userdata {
-		return &userdata.Userdata{UserID: id, UserData: id + "'s data", TimeStamp: now}
-	}
-	brad, larry, jane := user("Brad"), user("Larry"), user("Jane")
-	byID := func(s *userdata.Session, id string) userdata.Query[userdata.Userdata] {
-		return users.Select(s).Where(userColumns.UserID.Eq(id))
-	}
-
-	// Added records are this session's until the commit.
-	s := db.NewSession()
-	defer s.Close()
-	if err := s.Add(brad, larry, jane); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := byID(s, "Brad").One(ctx); err != nil || got != brad {
-		t.Errorf("before commit: got %v, %v, want the pointer that was added", got, err)
-	}
-	if n, err := users.Select(db.NewSession()).Count(ctx); err != nil || n != 0 {
-		t.Errorf("before commit another session counts %d, %v, want 0", n, err)
-	}
-	if v := rawValue(t, db, "Brad"); v != nil {
-		t.Errorf("before commit the file has %q", v)
-	}
-	commit(t, s)
-	if v := rawValue(t, db, "Brad"); v == nil {
-		t.Error("after the commit the file has no Brad")
-	}
-
-	// A new process finds Brad.
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	child := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStory$")
-	child.Env = append(os.Environ(), storyFile+"="+path)
-	if out, err := child.CombinedOutput(); err != nil || !bytes.Contains(out, []byte(brad.String()+"\n")) {
-		t.Errorf("in a new process: %v\n%s", err, out)
-	}
-	db = reopen(t, path)
-	s = db.NewSession()
-
-	// Change through the object, and by query.
-	found, err := byID(s, "Brad").One(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	found.UserData = "changed"
-	commit(t, s)
-	if got := found.String(); got != "user_id=Brad, user_data=changed, time_stamp=October 12 19:58" {
-		t.Errorf("got %s", got)
-	}
-	set := []userdata.Assignment[userdata.Userdata]{userColumns.UserData.Set("updated information"), userColumns.TimeStamp.Set(now.Add(time.Hour))}
-	for id, want := range map[string]int{"tom": 0, "Larry": 1} {
-		if n, err := byID(s, id).Update(ctx, set...); err != nil || n != want {
-			t.Errorf("update of %s: got %d, %v, want %d", id, n, err, want)
-		}
-	}
-	commit(t, s)
-	wantUsers(t, db, "Brad: changed", "Jane: Jane's data", "Larry: updated information")
-
-	// Roll back; delete; delete someone who is not there.
-	found.UserData = "a mistake"
-	s.Rollback()
-	if found.UserData != "changed" {
-		t.Errorf("after Rollback: got %v", found)
-	}
-	if got, err := users.Get(ctx, s, "Jane"); err != nil || s.Delete(got) != nil {
-		t.Errorf("delete Jane: %v", err)
-	}
-	commit(t, s)
-	wantErr(t, s.Delete(user("tom")), userdata.ErrNotFound)
-	if n, err := byID(s, "tom").Delete(ctx); err != nil || n != 0 {
-		t.Errorf("delete of tom: got %d, %v, want 0", n, err)
-	}
-	wantUsers(t, db, "Brad: changed", "Larry: updated information")
-
-	// Two sessions change Brad.
-	s2 := db.NewSession()
-	theirs, err := users.Get(ctx, s2, "Brad")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found.UserData, theirs.UserData = "first", "second"
-	commit(t, s)
-	wantErr(t, s2.Commit(ctx), userdata.ErrConflict)
-	if theirs.UserData != "second" {
-		t.Errorf("the refused session lost its change: %v", theirs)
-	}
-	wantUsers(t, db, "Brad: first", "Larry: updated information")
-
-	// What does not fit: every fault at once, nothing written.
-	tooLong := &userdata.Userdata{UserID: strings.Repeat("é", 33), UserData: strings.Repeat("x", 641)}
-	if err := s.Add(tooLong, &userdata.Userdata{UserData: "\xff"}, user("Fine")); err != nil {
-		t.Fatal(err)
-	}
-	wantFaults(t, s.Commit(ctx), "user_data", "user_data", "user_id", "user_id")
-	wantUsers(t, db, "Brad: first", "Larry: updated information")
+	db, err := userdata.Open(path, nil, userdata.UserdataTable)
+	ok(t, err)
+	defer db.Close()
+	brad, err := userdata.UserdataTable.Get(t.Context(), db.NewSession(), "Brad")
+	ok(t, err)
+	fmt.Println("read:", brad)
 }
 
-// createTwice creates the file, and opens it again to see that nothing is altered.
-func createTwice(t *testing.T, path string) *userdata.DB {
-	t.Helper()
-	read := func() []byte {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
+// TestStory tells the whole story of a user of this package, from an empty folder on.
+func TestStory(t *testing.T) {
+	ctx := t.Context()
+	users, col := userdata.UserdataTable, userdata.UserdataColumns
+	path := filepath.Join(t.TempDir(), "userdata.db")
+	now := time.Date(2026, 10, 12, 19, 58, 0, 0, time.UTC)
+	open := func() *userdata.DB {
+		db, err := userdata.Open(path, nil, users)
+		ok(t, err)
+		return db
+	}
+	all := func(s *userdata.Session) (got []string) {
+		t.Helper()
+		for u, err := range users.Select(s).Rows(ctx) {
+			ok(t, err)
+			got = append(got, u.UserID+": "+u.UserData)
 		}
-		return b
+		return got
 	}
-	if err := reopen(t, path).Close(); err != nil {
-		t.Fatal(err)
-	}
-	before := read()
-	db := reopen(t, path)
-	if !bytes.Equal(before, read()) {
+
+	// A file that does not exist is created with the table; opening it again
+	// alters nothing.
+	ok(t, open().Close())
+	before := bytesOf(t, path)
+	db := open()
+	if bytesOf(t, path) != before {
 		t.Error("opening again altered the file")
 	}
-	return db
-}
+	want := "userdata\n  user_id     string(32)   key\n  user_data   string(640)\n  time_stamp  time\n"
+	sameAs(t, "schema", fmt.Sprint(db.Schema()), want)
 
-func reopen(t *testing.T, path string) *userdata.DB {
-	t.Helper()
-	db, err := userdata.Open(path, nil, users)
-	if err != nil {
-		t.Fatal(err)
+	// Added records are seen by their session, and by nobody else.
+	s := db.NewSession()
+	brad := &userdata.Userdata{UserID: "Brad", UserData: "Brad's data", TimeStamp: now}
+	larry := &userdata.Userdata{UserID: "Larry", UserData: "Larry's data", TimeStamp: now}
+	jane := &userdata.Userdata{UserID: "Jane", UserData: "Jane's data", TimeStamp: now}
+	ok(t, s.Add(brad, larry, jane))
+	found, err := users.Select(s).Where(col.UserID.Eq("Brad")).One(ctx)
+	if found != brad || err != nil {
+		t.Errorf("Select before the commit: got %v, %v, want the pointer that was added", found, err)
 	}
-	t.Cleanup(func() { db.Close() })
-	return db
-}
-
-// rawValue returns what the store has under a user's key.
-func rawValue(t *testing.T, db *userdata.DB, id string) (value []byte) {
-	t.Helper()
-	err := db.Store().View(t.Context(), func(snap userdata.Snapshot) error {
-		v, err := snap.Get("userdata", []byte(id))
-		value = bytes.Clone(v)
+	sameAs(t, "another session before the commit", all(db.NewSession()), []string(nil))
+	ok(t, db.Store().View(ctx, func(snap userdata.Snapshot) error {
+		value, err := snap.Get("userdata", []byte("Brad"))
+		if value != nil || err != nil {
+			t.Errorf("the file has the key Brad before the commit: %x, %v", value, err)
+		}
 		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return value
-}
+	}))
 
-// printBrad is the child process of TestStory.
-func printBrad(t *testing.T, path string) {
-	db := reopen(t, path)
+	// Commit: one write transaction.
+	was := version(t, db.Store())
+	ok(t, s.Commit(ctx))
+	if got := version(t, db.Store()); got != was+1 {
+		t.Errorf("the commit made %d transactions, want 1", got-was)
+	}
+
+	// Brad is there in a new process.
+	ok(t, db.Close())
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestStoryInANewProcess$", "-test.v")
+	cmd.Env = append(os.Environ(), "USERDATA_STORY_FILE="+path)
+	out, err := cmd.CombinedOutput()
+	if line := "read: user_id=Brad, user_data=Brad's data, time_stamp=October 12 19:58"; err != nil || !strings.Contains(string(out), line) {
+		t.Fatalf("in a new process: got %v\n%s, want %q", err, out, line)
+	}
+	db = open()
 	defer db.Close()
-	brad, err := users.Get(context.Background(), db.NewSession(), "Brad")
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Println(brad)
-}
 
-// wantUsers compares all records, "id: data" each, as a new session sees them.
-func wantUsers(t *testing.T, db *userdata.DB, want ...string) {
-	t.Helper()
-	var got []string
-	for u, err := range users.Select(db.NewSession()).Rows(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, u.UserID+": "+u.UserData)
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("users (-want +got):\n%s", d)
-	}
-}
+	// Select by user_id, print, change through the object.
+	s = db.NewSession()
+	brad, err = users.Select(s).Where(col.UserID.Eq("Brad")).One(ctx)
+	ok(t, err)
+	sameAs(t, "printed", fmt.Sprint(brad), "user_id=Brad, user_data=Brad's data, time_stamp=October 12 19:58")
+	brad.UserData = "changed"
+	ok(t, s.Commit(ctx))
 
-// wantFaults fails the test unless err joins one invalid RecordError for each of
-// the columns, which are sorted.
-func wantFaults(t *testing.T, err error, columns ...string) {
-	t.Helper()
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		t.Fatalf("got %v, want %d faults", err, len(columns))
+	// Change by query.
+	ok(t, s.Add(&userdata.Userdata{UserID: "tom", UserData: "Tom's data"}))
+	ok(t, s.Commit(ctx))
+	n, err := users.Select(s).Where(col.UserID.Eq("tom")).Update(ctx, col.UserData.Set("updated information"), col.TimeStamp.Set(now))
+	if n != 1 || err != nil {
+		t.Errorf("Update: got %d, %v, want 1", n, err)
 	}
-	counts := map[string]int{}
-	for _, err := range joined.Unwrap() {
-		var re *userdata.RecordError
-		if !errors.As(err, &re) || !errors.Is(err, userdata.ErrInvalid) {
-			t.Errorf("got %v, want a RecordError that is ErrInvalid", err)
-			continue
-		}
-		counts[re.Column]++
+	ok(t, s.Commit(ctx))
+	tom, err := users.Get(ctx, db.NewSession(), "tom")
+	if err != nil || tom.UserData != "updated information" || !tom.TimeStamp.Equal(now) {
+		t.Errorf("tom: got %v, %v", tom, err)
 	}
-	want := map[string]int{}
-	for _, c := range columns {
-		want[c]++
+	four := []string{"Brad: changed", "Jane: Jane's data", "Larry: Larry's data", "tom: updated information"}
+	sameAs(t, "everybody", all(s), four)
+
+	// Roll a change back and see the object restored.
+	brad.UserData = "a mistake"
+	sameAs(t, "in the session", all(s)[0], "Brad: a mistake")
+	s.Rollback()
+	sameAs(t, "rolled back", brad.UserData, "changed")
+
+	// Delete Jane, and someone who is not there.
+	jane, err = users.Get(ctx, s, "Jane")
+	ok(t, err)
+	ok(t, s.Delete(jane))
+	ok(t, s.Commit(ctx))
+	_, err = users.Get(ctx, s, "Jane")
+	is(t, err, userdata.ErrNotFound)
+	is(t, s.Delete(jane), userdata.ErrNotFound)
+	n, err = users.Select(s).Where(col.UserID.Eq("nobody")).Delete(ctx)
+	if n != 0 || err != nil {
+		t.Errorf("Delete of nobody: got %d, %v, want 0", n, err)
 	}
-	if d := cmp.Diff(want, counts); d != "" {
-		t.Errorf("columns at fault (-want +got):\n%s", d)
+
+	// Two sessions change Brad: the second commit is refused, and nothing is lost.
+	s2 := db.NewSession()
+	mine, err := users.Get(ctx, s2, "Brad")
+	ok(t, err)
+	brad.UserData = "by the first"
+	mine.UserData = "by the second"
+	ok(t, s.Commit(ctx))
+	err = s2.Commit(ctx)
+	is(t, err, userdata.ErrConflict)
+	if mine.UserData != "by the second" {
+		t.Error("the session lost its change")
 	}
+	three := []string{"Brad: by the first", "Larry: Larry's data", "tom: updated information"}
+	sameAs(t, "everybody", all(db.NewSession()), three)
+	ok(t, s2.Refresh(ctx, mine))
+	sameAs(t, "refreshed", mine.UserData, "by the first")
+
+	// One error names every fault, and nothing is written.
+	was = version(t, db.Store())
+	ok(t, s.Add(
+		&userdata.Userdata{UserID: strings.Repeat("é", 33)},
+		&userdata.Userdata{UserID: "data", UserData: strings.Repeat("é", 641)},
+		&userdata.Userdata{},
+		&userdata.Userdata{UserID: "text", UserData: "\xff"},
+		&userdata.Userdata{UserID: strings.Repeat("é", 32), UserData: strings.Repeat("é", 640)}, // fits
+	))
+	err = s.Commit(ctx)
+	is(t, err, userdata.ErrInvalid)
+	var faults []string
+	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
+		faults = append(faults, e.Error())
+	}
+	sameAs(t, "faults", faults, []string{
+		`userdata: commit userdata "` + strings.Repeat("é", 33) + `" user_id: invalid: 33 runes, at most 32`,
+		`userdata: commit userdata "data" user_data: invalid: 641 runes, at most 640`,
+		`userdata: commit userdata user_id: invalid: the key is empty`,
+		`userdata: commit userdata "text" user_data: invalid: not valid UTF-8`,
+	})
+	if version(t, db.Store()) != was {
+		t.Error("something was written")
+	}
+	sameAs(t, "everybody", all(db.NewSession()), three)
 }
