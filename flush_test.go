@@ -397,6 +397,7 @@ func TestKeyMoves(t *testing.T) {
 				err = s.Commit(t.Context())
 				if tc.wantErr != nil {
 					is(t, err, tc.wantErr)
+					is(t, s.Flush(t.Context()), tc.wantErr) // without asking the store
 					sameAs(t, "store", titlesOf(t, db), start)
 					s.Rollback()
 					sameAs(t, "keys rolled back", []string{a.ID, b.ID, c.ID}, []string{"a", "b", "c"})

@@ -228,6 +228,13 @@ func (m *modelSession) loop() {
 	if m.depth > 1 {
 		panic(nothingToDo("deep enough"))
 	}
+	hidden := map[string]bool{}
+	for _, e := range m.entries {
+		if e.hidden && hidden[e.cur.ID] {
+			panic(nothingToDo("who comes could not be told"))
+		}
+		hidden[e.cur.ID] = hidden[e.cur.ID] || e.hidden
+	}
 	q := m.drawQuery()
 	want := m.ask(q)
 	if rapid.Bool().Draw(m.t, "quiet") {
@@ -250,13 +257,6 @@ func (m *modelSession) loop() {
 		(*modelSession).expunge, (*modelSession).bulkUpdate, (*modelSession).bulkDelete, (*modelSession).readd}
 	if q.byKey { // in another order the rest is not refreshed at once
 		body = append(body, (*modelSession).commit, (*modelSession).rollback)
-	}
-	hidden := map[string]bool{}
-	for _, e := range m.entries {
-		if e.hidden && hidden[e.cur.ID] {
-			panic(nothingToDo("who comes could not be told"))
-		}
-		hidden[e.cur.ID] = hidden[e.cur.ID] || e.hidden
 	}
 	m.depth++
 	m.looping = true

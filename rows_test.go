@@ -165,6 +165,21 @@ func TestRowsCommitInTheBody(t *testing.T) {
 	}
 }
 
+// TestRowsUntrackedCommitInTheBody: nothing but the key tells where the loop stands.
+func TestRowsUntrackedCommitInTheBody(t *testing.T) {
+	t.Parallel()
+	for name, order := range map[string]userdata.Order[planRec]{"keys": planID.Asc(), "reverse": planID.Desc(), "sorted": planTitle.Asc()} {
+		_, s, _ := planDB(t, 150)
+		got := collectRows(t, planTable.Select(s).Untracked().OrderBy(order), func(i int, r *planRec) {
+			if err := s.Commit(t.Context()); err != nil { // of nothing: but what was read may be old
+				t.Fatal(err)
+			}
+		})
+		slices.Sort(got)
+		wantKeys(t, name, got, 0, 150)
+	}
+}
+
 // TestRowsOthersDeleteBehindACommit: the rest is read anew.
 func TestRowsOthersDeleteBehindACommit(t *testing.T) {
 	t.Parallel()
@@ -278,6 +293,18 @@ func TestRowsOffsetAndLimitOverPages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestRowsLeftOutByTheOffset: what the offset left out has had its turn.
+func TestRowsLeftOutByTheOffset(t *testing.T) {
+	t.Parallel()
+	_, s, _ := planDB(t, 100)
+	first, err := planTable.Get(t.Context(), s, "k000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := collectRows(t, planTable.Select(s).Offset(1), func(i int, r *planRec) { first.ID = "z" })
+	wantKeys(t, "after the offset", got, 1, 100)
 }
 
 func TestRowsNestedOverOneTable(t *testing.T) {
