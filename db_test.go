@@ -41,6 +41,53 @@ func openDB(t *testing.T, tables ...userdata.Mapped) *userdata.DB {
 	return db
 }
 
+func openMem(t *testing.T, tables ...userdata.Mapped) *userdata.DB {
+	t.Helper()
+	return openHooked(t, userdata.NewMemStore(), tables...)
+}
+
+func openHooked(t *testing.T, store userdata.Store, tables ...userdata.Mapped) *userdata.DB {
+	t.Helper()
+	db, err := userdata.OpenStore(t.Context(), store, nil, tables...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := userdata.CheckRecords(context.Background(), db); err != nil && !errors.Is(err, userdata.ErrClosed) {
+			t.Errorf("records at the end of the test: %v", err)
+		}
+		db.Close()
+	})
+	return db
+}
+
+// A hookedStore lets a test fail and count a store's calls.
+type hookedStore struct {
+	userdata.Store
+	view  func() error
+	apply func() error
+	views int
+}
+
+func (h *hookedStore) View(ctx context.Context, fn func(userdata.Snapshot) error) error {
+	h.views++
+	if h.view != nil {
+		if err := h.view(); err != nil {
+			return err
+		}
+	}
+	return h.Store.View(ctx, fn)
+}
+
+func (h *hookedStore) Apply(ctx context.Context, changes *userdata.ChangeSet) error {
+	if h.apply != nil {
+		if err := h.apply(); err != nil {
+			return err
+		}
+	}
+	return h.Store.Apply(ctx, changes)
+}
+
 // bytesOf returns what is in a file.
 func bytesOf(t *testing.T, path string) string {
 	t.Helper()

@@ -153,10 +153,6 @@ type identityMap struct {
 	// at any time, so what is found here, or in base, is checked before it is
 	// believed, and rekey brings moved up to date.
 	moved map[string]*entry
-
-	// fresh is the session's epoch in which all entries were last compared with
-	// the store; 0 if some may not have been.
-	fresh uint64
 }
 
 func newIdentityMap(t *table) *identityMap {

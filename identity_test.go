@@ -112,3 +112,30 @@ func TestManyRecordsComeAndGo(t *testing.T) {
 		t.Errorf("Count: got %d, %v, want 501", n, err)
 	}
 }
+
+// What a bulk update or delete had to hold is forgotten with the commit.
+func TestBulkChangesAreNotTracked(t *testing.T) {
+	onStores(t, func(t *testing.T, db *userdata.DB) {
+		ctx := t.Context()
+		putAll(t, db, &piece{ID: "a"}, &piece{ID: "b"}, &piece{ID: "c"})
+		s := db.NewSession()
+		n, err := pieces.Select(s).Where(pieceID.Lt("c")).Update(ctx, pieceTitle.Set("bulk"))
+		if n != 2 || err != nil {
+			t.Fatal(n, err)
+		}
+		n, err = pieces.Select(s).Where(pieceID.Eq("c")).Delete(ctx)
+		if n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		b := get(t, s, "b") // this one the program has now
+		is(t, s.Add(&piece{ID: "a"}), userdata.ErrExists)
+		ok(t, s.Commit(ctx))
+		ok(t, s.Add(&piece{ID: "a"})) // the session knows of no other
+		is(t, s.Add(&piece{ID: "b"}), userdata.ErrExists)
+		if get(t, s, "b") != b {
+			t.Error("Get: got another pointer")
+		}
+		is(t, s.Commit(ctx), userdata.ErrExists)
+		sameAs(t, "store", titlesOf(t, db), titles{"a": "bulk", "b": "bulk"})
+	})
+}

@@ -144,7 +144,6 @@ func (s *Session) rollbackTo(sp *savepoint) {
 	}
 	for _, im := range s.tables {
 		im.rekey()
-		im.fresh = 0 // some baselines are older now
 	}
 	s.torn = false
 	s.db.echo(context.Background(), "ROLLBACK TO SAVEPOINT")

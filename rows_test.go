@@ -307,6 +307,39 @@ func TestRowsLeftOutByTheOffset(t *testing.T) {
 	wantKeys(t, "after the offset", got, 1, 100)
 }
 
+// TestRowsOwnRecordsOnLaterPages: the session's own come where they belong.
+func TestRowsOwnRecordsOnLaterPages(t *testing.T) {
+	t.Parallel()
+	_, s, _ := planDB(t, 300)
+	if err := s.Add(&planRec{ID: "k150+"}, &planRec{ID: "k299+"}, &planRec{ID: "k000+"}); err != nil {
+		t.Fatal(err)
+	}
+	moved, err := planTable.Get(t.Context(), s, "k010")
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved.ID = "k250+"
+	for name, q := range map[string]userdata.Query[planRec]{
+		"untracked":               planTable.Select(s).Untracked(),
+		"none on the first pages": planTable.Select(s).Where(userdata.Match(func(r *planRec) bool { return r.ID >= "k2" })),
+		"tracked":                 planTable.Select(s),
+	} {
+		for _, order := range []userdata.Order[planRec]{planID.Asc(), planID.Desc()} {
+			all, err := q.OrderBy(order).Untracked().All(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			for _, r := range all {
+				want = append(want, r.ID)
+			}
+			if got := collectRows(t, q.OrderBy(order), nil); !slices.Equal(got, want) || len(got) < 102 {
+				t.Errorf("%s: got %v, want %v", name, got, want)
+			}
+		}
+	}
+}
+
 func TestRowsNestedOverOneTable(t *testing.T) {
 	t.Parallel()
 	_, s, store := planDB(t, 70)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/seed-5df914be/userdata"
 )
 
@@ -34,92 +32,6 @@ var (
 func onStores(t *testing.T, fn func(t *testing.T, db *userdata.DB)) {
 	t.Run("bolt", func(t *testing.T) { fn(t, openDB(t, pieces)) })
 	t.Run("mem", func(t *testing.T) { fn(t, openMem(t, pieces)) })
-}
-
-func openMem(t *testing.T, tables ...userdata.Mapped) *userdata.DB {
-	t.Helper()
-	return openHooked(t, userdata.NewMemStore(), tables...)
-}
-
-func openHooked(t *testing.T, store userdata.Store, tables ...userdata.Mapped) *userdata.DB {
-	t.Helper()
-	db, err := userdata.OpenStore(t.Context(), store, nil, tables...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := userdata.CheckRecords(context.Background(), db); err != nil && !errors.Is(err, userdata.ErrClosed) {
-			t.Errorf("records at the end of the test: %v", err)
-		}
-		db.Close()
-	})
-	return db
-}
-
-// A hookedStore lets a test fail and count a store's calls.
-type hookedStore struct {
-	userdata.Store
-	view  func() error
-	apply func() error
-	views int
-}
-
-func (h *hookedStore) View(ctx context.Context, fn func(userdata.Snapshot) error) error {
-	h.views++
-	if h.view != nil {
-		if err := h.view(); err != nil {
-			return err
-		}
-	}
-	return h.Store.View(ctx, fn)
-}
-
-func (h *hookedStore) Apply(ctx context.Context, changes *userdata.ChangeSet) error {
-	if h.apply != nil {
-		if err := h.apply(); err != nil {
-			return err
-		}
-	}
-	return h.Store.Apply(ctx, changes)
-}
-
-// ok ends the test if err is not nil.
-func ok(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatalf("got error %v, want nil", err)
-	}
-}
-
-// is checks that err is all of the targets.
-func is(t *testing.T, err error, targets ...error) {
-	t.Helper()
-	for _, target := range targets {
-		if !errors.Is(err, target) {
-			t.Errorf("got error %v, want %v", err, target)
-		}
-	}
-}
-
-// isNot checks that err is there and none of the targets.
-func isNot(t *testing.T, err error, targets ...error) {
-	t.Helper()
-	if err == nil {
-		t.Errorf("got no error")
-	}
-	for _, target := range targets {
-		if errors.Is(err, target) {
-			t.Errorf("got error %v, want none that is %v", err, target)
-		}
-	}
-}
-
-// sameAs checks that got and want are equal.
-func sameAs(t *testing.T, what string, got, want any) {
-	t.Helper()
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("%s (-want +got):\n%s", what, d)
-	}
 }
 
 // putAll commits records through a session of its own.
