@@ -137,6 +137,21 @@ func HasPrefix[T any, V ~string | ~[]byte](c Column[T, V], prefix V) Predicate[T
 	return Predicate[T]{&prefixed{c.col, string(prefix)}}
 }
 
+// Contains is true where the column, a slice of values that have an order, has
+// an element that equals v.
+func Contains[T any, V ~[]E, E any](c Column[T, V], v E) Predicate[T] {
+	switch {
+	case c.col == nil:
+		return Predicate[T]{errZeroColumn}
+	case c.col.elements == nil:
+		return Predicate[T]{newNonsense(fmt.Sprintf("column %s is not a slice of values that have an order, but %s", c.col.name, c.col.codec.typ))}
+	}
+	elem := c.col.codec.elem
+	p := elem.newValue()
+	elem.clone(p, unsafe.Pointer(&v))
+	return Predicate[T]{&containing{c.col, p, orderedAppender(elem)(nil, p)}}
+}
+
 // And is true where all the predicates are; And() is true everywhere.
 func And[T any](predicates ...Predicate[T]) Predicate[T] {
 	return Predicate[T]{conjunction(exprsOf(predicates))}

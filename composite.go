@@ -99,8 +99,8 @@ func (b *codecBuilder) structure(c *valueCodec) error {
 	}
 	members := make([]member, len(fields))
 	for i, f := range fields {
-		if f.tag.key || f.tag.size != 0 {
-			return invalidf("%s.%s: key and size are for the fields of a record, not of a struct inside it", c.typ, f.goName)
+		if f.tag.key || f.tag.size != 0 || f.tag.indexes != nil {
+			return invalidf("%s.%s: key, size, index and unique are for the fields of a record, not of a struct inside it", c.typ, f.goName)
 		}
 		if f.tag.name == "" {
 			f.tag.name = f.goName
@@ -176,7 +176,7 @@ func (b *codecBuilder) slice(c *valueCodec) error {
 	if err != nil {
 		return err
 	}
-	c.form, c.parts = "[]%s", []*valueCodec{ec}
+	c.form, c.parts, c.elem = "[]%s", []*valueCodec{ec}, ec
 	size := c.typ.Elem().Size()
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		s := reflect.NewAt(c.typ, p).Elem()

@@ -26,6 +26,18 @@ type Options struct {
 	// open. Zero means 1 second.
 	LockTimeout time.Duration
 
+	// ScanLimit, if not zero, is the most records that a query may read without an
+	// index, or a condition on the key, that narrows them down. A query that would
+	// read more returns [ErrTooLarge], which says what it reads: for tests and
+	// programs that want to be sure of their indexes.
+	ScanLimit int
+
+	// Progress, if not nil, is called while Open builds an index of a table that
+	// has records: with the table's name, how many of its records are done, and of
+	// how many. A read transaction is held meanwhile: it must be quick, and must not
+	// use the store.
+	Progress func(table string, done, total int)
+
 	// ReadOnly opens the file for reading only, beside other readers. A file
 	// that does not exist is not created; commits return [ErrReadOnly].
 	ReadOnly bool
@@ -39,11 +51,17 @@ type DB struct {
 	tables map[string]*table
 	types  map[reflect.Type]*table
 	log    *slog.Logger
+
+	scanLimit int
+	readOnly  bool
+	progress  func(table string, done, total int)
 }
 
 // Open opens the file at path with the declared tables. A file that does not
-// exist is created, and so are tables that it lacks; tables in the file that
-// are not declared are left alone.
+// exist is created, and so are tables and indexes that it lacks; indexes that
+// are no longer declared are removed. Tables in the file that are not declared
+// are left alone. Opened ReadOnly, the file stays as it is, and queries make do
+// without the indexes that it lacks.
 //
 // Errors: [ErrInvalid] if a table can't be mapped, two have one name or one
 // type; [ErrSchema] if a table in the file differs from the declared one;
@@ -93,9 +111,15 @@ func OpenStore(ctx context.Context, store Store, opts *Options, tables ...Mapped
 
 // newDB checks the declared tables among themselves.
 func newDB(store Store, opts *Options, tables []Mapped) (*DB, error) {
-	db := &DB{store: store, tables: map[string]*table{}, types: map[reflect.Type]*table{}, log: slog.New(slog.DiscardHandler)}
-	if opts != nil && opts.Logger != nil {
-		db.log = opts.Logger
+	db := &DB{store: store, tables: map[string]*table{}, types: map[reflect.Type]*table{}, log: slog.New(slog.DiscardHandler), progress: func(string, int, int) {}}
+	if opts != nil {
+		db.scanLimit, db.readOnly = opts.ScanLimit, opts.ReadOnly
+		if opts.Progress != nil {
+			db.progress = opts.Progress
+		}
+		if opts.Logger != nil {
+			db.log = opts.Logger
+		}
 	}
 	var faults []error
 	for _, m := range tables {
@@ -171,13 +195,21 @@ func (db *DB) checkSchema(ctx context.Context) (*ChangeSet, error) {
 				}
 				continue
 			}
-			misfits = append(misfits, differences(*stored, want)...)
+			if diffs := differences(*stored, want); len(diffs) > 0 {
+				misfits = append(misfits, diffs...)
+				continue
+			}
+			if err := (&builder{db: db, snap: snap, changes: changes}).table(t, *stored); err != nil {
+				return err
+			}
 		}
 		if len(misfits) > 0 {
 			return fmt.Errorf("userdata: open: %w:\n  %s", ErrSchema, strings.Join(misfits, "\n  "))
 		}
+		changes.Version = snap.Version() // what was worked out holds for this state
 		return nil
 	})
+	slices.SortFunc(changes.Changes, func(a, b Change) int { return a.compare(&b) })
 	return changes, err
 }
 
@@ -210,7 +242,7 @@ func getInternal[T any](snap Snapshot, t *table, name string, record *T) (found 
 	return true, t.decode([]byte(name), value, pointerTo(record))
 }
 
-// add puts a new record of a table of the package's own into the change set.
+// add puts a record of a table of the package's own into the change set.
 func (c *ChangeSet) add(t *table, record any) error {
 	e := newEncoder()
 	defer e.free()
@@ -218,7 +250,7 @@ func (c *ChangeSet) add(t *table, record any) error {
 	if err != nil {
 		return fmt.Errorf("userdata: open: %w", err)
 	}
-	c.Changes = append(c.Changes, Change{Bucket: t.name, Key: key, Value: e.bytes(), Expect: ExpectNothing})
+	c.Changes = append(c.Changes, Change{Bucket: t.name, Key: key, Value: e.bytes()})
 	return nil
 }
 
@@ -255,9 +287,6 @@ func differences(stored, declared TableSchema) []string {
 		if _, ok := was[c.Name]; !ok {
 			out = append(out, fmt.Sprintf("%s: the program declares column %q, which the file does not have", stored.Name, c))
 		}
-	}
-	if !reflect.DeepEqual(stored.Indexes, declared.Indexes) {
-		out = append(out, fmt.Sprintf("%s: the file has indexes %v, the program declares %v", stored.Name, stored.Indexes, declared.Indexes))
 	}
 	return out
 }

@@ -42,6 +42,8 @@ A field's tag names its column, and may add words after commas:
 
 	key       the column is the table's key; each table has one
 	size=N    at most N runes of a string, or N bytes of a []byte
+	index     the table has an index of the column; see below
+	unique    no two records have the same value in the column; see below
 
 A field without a tag is an error, so that none is forgotten; userdata:"-" leaves
 it out. The fields of an embedded struct without a tag are columns themselves.
@@ -119,8 +121,8 @@ Conflicts are about records that are written. A session with the option
 Offset refine, and All, One, First, Rows, Count, Exists, Update and Delete run.
 Conditions come from columns ([Column.Eq], Ne, Lt, Le, Gt, Ge, Between, In), from
 [HasPrefix], and from [And], [Or], [Not] and [Match], which takes any function.
-Conditions on the key narrow down what is read; the others are checked record by
-record. [Query.Explain] says which is which.
+Conditions on the key or an index narrow down what is read; the others are checked
+record by record. [Query.Explain] says which is which.
 
 Answers are what the store holds with the session's own changes laid over. The
 session's pointers are returned for what it tracks, and new ones are tracked,
@@ -128,6 +130,39 @@ unless the query is [Query.Untracked].
 
 [Query.Update] and [Query.Delete] change many records within the session; Commit
 writes them. Objects that the program has follow.
+
+# Indexes
+
+The word index in a tag keeps an index of the column, in the order of its values;
+unique keeps one and refuses two records with one value. Any column that has an
+order can be indexed, and so can a slice of such values, which has an entry for
+each different element ([Contains] asks for one). Null comes first, and any
+number of records may be null in a unique index.
+
+	Author  string    `userdata:"author,index=by_author_time:1"`
+	Updated time.Time `userdata:"updated,index,index=by_author_time:2"`
+	Slug    *string   `userdata:"slug,unique"`
+	Labels  []string  `userdata:"labels,index"`
+
+An index of several columns has a name, and each column says its place in it. A
+column may be in several indexes, and the word unique takes a name and a place as
+well. Open builds an index that the file lacks, calling [Options.Progress], and
+removes one that is no longer declared.
+
+A program never names an index in a query. Conditions on the key, or on the first
+columns of an index, narrow down what is read; an index that has the order asked
+for saves the sort, and with a limit the reading stops early; an Or is answered
+from several indexes if each side can be. [Query.Explain] says what is read, and
+[Options.ScanLimit] refuses queries that would read more than so many records
+without an index. The choice depends on the query and the declared indexes only.
+
+[Query.After] and [Query.Cursor] turn pages: a cursor is a printable token for a
+place in the order, and stays right when records come and go. [Min], [Max],
+[Distinct] and [GroupBy] sum a query up, from an index alone where one serves it.
+
+Uniqueness is checked for the net effect of a commit: records may swap unique
+values, and a value may be taken from a record that is deleted or changed in the
+same commit.
 
 # Isolation
 

@@ -17,7 +17,7 @@ var (
 	ErrMultiple = errors.New("more than one record matches")
 
 	// ErrExists is returned when a record is added under a key that another
-	// record has.
+	// record has, or has the values of another in a unique index.
 	ErrExists = errors.New("already exists")
 
 	// ErrConflict is returned by a commit when a record that it changes or

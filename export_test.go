@@ -1,8 +1,11 @@
 package userdata
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
+	"strings"
 )
 
 // CheckRecords opens every stored record of every declared table: checksum,
@@ -20,7 +23,7 @@ func CheckRecords(ctx context.Context, db *DB) error {
 				e := newEncoder()
 				defer e.free()
 				again, err := t.encode(e, p)
-				if err != nil || string(again) != string(key) || string(e.buf.Bytes()) != string(value) {
+				if err != nil || string(again) != string(key) || e.buf.String() != string(value) {
 					faults = append(faults, t.recordError("check", key, "", errors.Join(corruptf("encodes to other bytes"), err)))
 				}
 				return true
@@ -28,10 +31,77 @@ func CheckRecords(ctx context.Context, db *DB) error {
 			if err != nil {
 				return err
 			}
+			faults = append(faults, checkIndexes(snap, t)...)
 		}
 		return nil
 	})
 	return errors.Join(append(faults, err)...)
+}
+
+// checkIndexes compares each index's entries with what the records imply, and
+// looks for entries of indexes that there are not.
+func checkIndexes(snap Snapshot, t *table) (faults []error) {
+	buckets, err := snap.Buckets()
+	faults = append(faults, err)
+	for _, b := range buckets {
+		declared := slices.ContainsFunc(t.indexes, func(x *index) bool { return x.bucket == b })
+		if !declared && strings.HasPrefix(b, indexBucket(t.name, "")) {
+			faults = append(faults, snap.Scan(b, Range{}, func(key, _ []byte) bool {
+				faults = append(faults, corruptf("bucket %s has entry %x, but the index is not declared", b, key))
+				return true
+			}))
+		}
+	}
+	for _, x := range t.indexes {
+		want := map[string]string{}
+		faults = append(faults, snap.Scan(t.name, Range{}, func(key, value []byte) bool {
+			r, err := t.open(key, value)
+			if err != nil {
+				return true // said before
+			}
+			entries, err := x.entries(&r)
+			faults = append(faults, err)
+			for _, e := range entries {
+				if other, ok := want[string(e.key)]; ok {
+					faults = append(faults, corruptf("index %s: records %x and %x imply one entry", x.bucket, other, key))
+				}
+				want[string(e.key)] = string(e.value)
+			}
+			return true
+		}))
+		faults = append(faults, snap.Scan(x.bucket, Range{}, func(key, value []byte) bool {
+			if v, ok := want[string(key)]; !ok || v != string(value) {
+				faults = append(faults, corruptf("index %s has entry %x -> %x, the records say %x, %v", x.bucket, key, value, v, ok))
+			}
+			delete(want, string(key))
+			return true
+		}))
+		if len(want) > 0 {
+			faults = append(faults, corruptf("index %s lacks %d entries", x.bucket, len(want)))
+		}
+	}
+	return faults
+}
+
+// An OrderedComparison is how two values of a column compare: their bytes in an
+// index, and they themselves.
+type OrderedComparison struct {
+	Column        string
+	Bytes, Values int
+	Prefix        bool // whether one's bytes begin with the other's, which differ
+}
+
+// CompareOrdered compares two records column by column.
+func CompareOrdered[T any](t *Table[T], a, b *T) (out []OrderedComparison) {
+	for _, c := range t.table.columns {
+		x, y := c.at(pointerTo(a)), c.at(pointerTo(b))
+		bx, by := c.appendOrdered(nil, x), c.appendOrdered(nil, y)
+		out = append(out, OrderedComparison{
+			Column: c.name, Bytes: bytes.Compare(bx, by), Values: c.codec.compare(x, y),
+			Prefix: len(bx) != len(by) && (bytes.HasPrefix(bx, by) || bytes.HasPrefix(by, bx)),
+		})
+	}
+	return out
 }
 
 // Encode returns the key and value that a record is stored as.

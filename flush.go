@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -29,8 +30,9 @@ type slot struct {
 
 // A flushed session is what a commit is going to write.
 type flushed struct {
-	slots   []*slot // in the order of the change set
+	slots   []*slot // by table and key
 	changes *ChangeSet
+	sources []any            // of each change: a *slot or an *entryChange
 	puts    map[*entry]*slot // where each entry that is written comes to stand
 }
 
@@ -52,8 +54,9 @@ type flusher struct {
 //
 // All faults of all records come in one error, joined; each is a
 // [*RecordError] with table, key and column. They are [ErrInvalid], with
-// what Validate returned in their chain; [ErrTooLarge] for a key; [ErrExists] if two records of the
-// session have one key. Other errors: [ErrReadOnly] in a View that changed
+// what Validate returned in their chain; [ErrTooLarge] for a key, or for values
+// in an index; [ErrExists] if two records of the session have one key, or the
+// same values in a unique index. Other errors: [ErrReadOnly] in a View that changed
 // something; [ErrClosed], [ErrConcurrentUse], the context's.
 func (s *Session) Flush(ctx context.Context) error {
 	if err := s.enter("flush"); err != nil {
@@ -75,19 +78,25 @@ func (s *Session) flush(op string) (*flushed, error) {
 			im.all(f.checkOccupied)
 		}
 	}
+	out := f.finish(s.version)
 	if f.faults != nil {
-		for _, err := range f.faults {
-			var re *RecordError
-			if errors.As(err, &re) && re.Op == "" {
-				re.Op = op
-			}
-		}
+		setOp(op, f.faults)
 		return nil, errors.Join(f.faults...)
 	}
 	if s.snapshot != nil && len(f.slots) > 0 {
 		return nil, fmt.Errorf("userdata: %s: a View is %w", op, ErrReadOnly)
 	}
-	return f.finish(s.version), nil
+	return out, nil
+}
+
+// setOp says in errors about records what was being done.
+func setOp(op string, errs []error) {
+	for _, err := range errs {
+		var re *RecordError
+		if errors.As(err, &re) && re.Op == "" {
+			re.Op = op
+		}
+	}
 }
 
 func (f *flusher) slot(t *table, key string) *slot {
@@ -200,8 +209,12 @@ func (c *column) length(p unsafe.Pointer) (n int, unit string) {
 	return len(*(*[]byte)(p)), "bytes"
 }
 
-// finish sorts the slots and makes the change set.
+// finish makes the change set, unless there are faults: those that it finds in
+// indexes it adds.
 func (f *flusher) finish(version uint64) *flushed {
+	if f.faults != nil {
+		return nil
+	}
 	out := &flushed{changes: &ChangeSet{Version: version}, puts: map[*entry]*slot{}}
 	for _, sl := range f.slots {
 		out.slots = append(out.slots, sl)
@@ -209,18 +222,50 @@ func (f *flusher) finish(version uint64) *flushed {
 	slices.SortFunc(out.slots, func(a, b *slot) int {
 		return cmp.Or(strings.Compare(a.table.name, b.table.name), strings.Compare(a.key, b.key))
 	})
+	indexes := reindexer{changes: map[entryKey]*entryChange{}}
 	for _, sl := range out.slots {
-		ch := Change{Bucket: sl.table.name, Key: []byte(sl.key), Expect: ExpectNothing}
-		if sl.remove != nil {
-			ch.Expect, ch.Before = ExpectBytes, sl.remove.baseline
-		}
+		out.add(sl.change(), sl)
 		if sl.put != nil {
-			ch.Value = sl.value
 			out.puts[sl.put] = sl
 		}
-		out.changes.Changes = append(out.changes.Changes, ch)
+		indexes.add(sl)
 	}
+	for _, c := range indexes.changes {
+		if ch, needed := c.change(); needed {
+			out.add(ch, c)
+		}
+	}
+	f.faults = indexes.faults
+	sort.Sort(out)
 	return out
+}
+
+// change returns the change to the store.
+func (sl *slot) change() Change {
+	ch := Change{Bucket: sl.table.name, Key: []byte(sl.key), Expect: ExpectNothing}
+	if sl.remove != nil {
+		ch.Expect, ch.Before = ExpectBytes, sl.remove.baseline
+	}
+	if sl.put != nil {
+		ch.Value = sl.value
+	}
+	return ch
+}
+
+func (f *flushed) add(ch Change, source any) {
+	f.changes.Changes = append(f.changes.Changes, ch)
+	f.sources = append(f.sources, source)
+}
+
+// Len, Less and Swap sort the changes and keep their sources beside them.
+func (f *flushed) Len() int { return len(f.sources) }
+func (f *flushed) Less(i, j int) bool {
+	return f.changes.Changes[i].compare(&f.changes.Changes[j]) < 0
+}
+func (f *flushed) Swap(i, j int) {
+	c := f.changes.Changes
+	c[i], c[j] = c[j], c[i]
+	f.sources[i], f.sources[j] = f.sources[j], f.sources[i]
 }
 
 // Commit flushes, and writes everything that changed since the last commit in
@@ -232,7 +277,9 @@ func (f *flusher) finish(version uint64) *flushed {
 // [Session.Flush]: [ErrConflict] if a record that it changes or deletes is no
 // longer what the session read, or, in a Serializable session, anything is;
 // [ErrExists] if the store has a record under the key of an added one, which is
-// also an ErrConflict if a Get of this session has found none there. Conflicts
+// also an ErrConflict if a Get of this session has found none there, or if it
+// has a record with the same values in a unique index; the error names it. What
+// counts is the net effect: two records may swap a unique value. Conflicts
 // of several records are joined; each is a [*RecordError] with what was read,
 // what is wanted and what is there now. To let theirs win, Refresh the record;
 // to let mine win, Refresh it and change it again. Further: [ErrReadOnly],
@@ -327,10 +374,24 @@ func (s *Session) explain(f *flushed, err error) error {
 	if len(ce.Conflicts) == 0 {
 		return fmt.Errorf("userdata: commit of a serializable session: the store was %w", ErrConflict)
 	}
-	var faults []error
+	var faults, damage []error
 	for _, c := range ce.Conflicts {
-		faults = append(faults, s.conflict(f.slots[c.Change], c.Found))
+		switch source := f.sources[c.Change].(type) {
+		case *slot:
+			faults = append(faults, s.conflict(source, c.Found))
+		case *entryChange:
+			err := source.explain(c.Found)
+			if errors.Is(err, ErrCorrupt) {
+				damage = append(damage, err)
+			} else {
+				faults = append(faults, err)
+			}
+		}
 	}
+	if faults == nil { // else an index differs because a record does
+		faults = damage
+	}
+	setOp("commit", faults)
 	return errors.Join(faults...)
 }
 

@@ -7,6 +7,7 @@ require (
 	github.com/vmihailenco/msgpack/v5 v5.4.1
 	go.etcd.io/bbolt v1.5.0
 	pgregory.net/rapid v1.3.0
+	rsc.io/ordered v1.1.1
 )
 
 require (

@@ -1,6 +1,7 @@
 package userdata_test
 
 import (
+	"flag"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -53,4 +54,17 @@ func checkBolt(path string) (found []error) {
 		found = append(found, err)
 	}
 	return found
+}
+
+// seedRapid makes rapid's tests draw the same values in each run, unless the
+// command line has a seed of its own: -rapid.seed=N, or 0 for a new one.
+func seedRapid() {
+	flag.Parse()
+	seeded := false
+	flag.Visit(func(f *flag.Flag) { seeded = seeded || f.Name == "rapid.seed" })
+	if !seeded {
+		if err := flag.Set("rapid.seed", "1"); err != nil {
+			panic(err)
+		}
+	}
 }

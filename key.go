@@ -13,6 +13,8 @@ import (
 // A keyCodec turns values of a key column into the bytes that they are stored
 // under, which sort as the values do, and back.
 type keyCodec struct {
+	// append also appends a value that can't be a key, with an error: where it
+	// would be among the keys.
 	append func(b []byte, p unsafe.Pointer) ([]byte, error)
 	decode func(key []byte, p unsafe.Pointer) error // into a zero value
 }
@@ -139,11 +141,12 @@ func timeKey() *keyCodec {
 	return &keyCodec{
 		append: func(b []byte, p unsafe.Pointer) ([]byte, error) {
 			t := *(*time.Time)(p)
+			b = binary.BigEndian.AppendUint64(b, uint64(t.Unix())^(1<<63))
+			b = binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
 			if t.Before(minTime) || t.After(maxTime) {
 				return b, errTimeRange
 			}
-			b = binary.BigEndian.AppendUint64(b, uint64(t.Unix())^(1<<63))
-			return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond())), nil
+			return b, nil
 		},
 		decode: func(key []byte, p unsafe.Pointer) error {
 			if len(key) != 12 {

@@ -80,7 +80,7 @@ func (m *modelSession) drawQuery() modelQuery {
 		q.compare = func(a, b modelRec) int { return -byID(a, b) }
 	case 2:
 		q.Query, q.byKey = q.OrderBy(modelN.Desc()), false
-		q.compare = func(a, b modelRec) int { return cmp.Or(-byN(a, b), byID(a, b)) }
+		q.compare = func(a, b modelRec) int { return -cmp.Or(byN(a, b), byID(a, b)) }
 	case 3:
 		q.Query, q.byKey = q.OrderBy(modelTitle.Asc(), modelN.Asc()), false
 		q.compare = func(a, b modelRec) int { return cmp.Or(cmp.Compare(a.Title, b.Title), byN(a, b), byID(a, b)) }

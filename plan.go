@@ -3,57 +3,11 @@ package userdata
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"math"
-	"reflect"
 	"slices"
-	"strings"
 	"time"
 	"unsafe"
 )
-
-// A Plan says what a query reads and what it does with that. [Query.Explain]
-// makes it.
-type Plan struct {
-	Table string
-
-	// Path is "key lookup" of single keys, "key range", "full scan", or
-	// "nothing" if no key can match or the limit is 0.
-	Path string
-
-	Keys    []string // the keys or ranges of keys read, in words; none for a full scan
-	Reverse bool     // whether they are read from the last key to the first
-	Filter  string   // the condition that each record read is checked for; "" if none
-	Sort    string   // what is sorted in memory; "" if records come in order
-	Limit   int      // -1 if there is none
-	Offset  int
-}
-
-// String returns the plan on one line:
-//
-//	notes: key range id >= "a" and id < "b"; filter title = "x"; sort by updated desc, id; limit 20
-func (p Plan) String() string {
-	s := p.Table + ": " + p.Path
-	if len(p.Keys) > 0 {
-		s += " " + strings.Join(p.Keys, ", ")
-	}
-	if p.Reverse {
-		s += " in reverse"
-	}
-	if p.Filter != "" {
-		s += "; filter " + p.Filter
-	}
-	if p.Sort != "" {
-		s += "; sort by " + p.Sort
-	}
-	if p.Limit >= 0 {
-		s += fmt.Sprintf("; limit %d", p.Limit)
-	}
-	if p.Offset > 0 {
-		s += fmt.Sprintf("; offset %d", p.Offset)
-	}
-	return s
-}
 
 // A candidate is a record on its way to be an answer.
 type candidate struct {
@@ -80,19 +34,18 @@ func (c *candidate) decoded(t *table) (unsafe.Pointer, error) {
 type plan struct {
 	*query
 	im      *identityMap
-	ranges  ranges
-	exact   bool // every stored record in the ranges meets the condition
-	inOrder bool // reading keys in order, or its reverse, gives the query's order
-	reverse bool // from the last key to the first
-	matches bool // a function of the caller's has the last word on each record
-	need    int  // how many records, in order, are enough; -1 for all
+	paths   []path // together they lead to every stored record that matches
+	inOrder bool   // reading the one path in order gives the query's order
+	reverse bool   // that is, from the last entry to the first
+	matches bool   // a function of the caller's has the last word on each record
+	need    int    // how many records, in order, are enough; -1 for all
 
 	// For a page of Query.Rows, which has the stored records next in order, need
 	// of them at the most, before a Match is asked, and the session's own among
-	// them; limit and offset do not count. Its end is the last key it reaches
-	// to, nil if nothing is stored beyond it.
+	// them; limit and offset do not count. Its end is the last record that it
+	// reaches to, nil if nothing is stored beyond it.
 	page *rows
-	end  []byte
+	end  *candidate
 
 	// What the run did, for the log.
 	start               time.Time
@@ -104,20 +57,25 @@ func (q *query) plan() *plan {
 	if p.im == nil {
 		p.im = newIdentityMap(q.table) // nothing tracked: don't begin to for a question
 	}
-	p.ranges, p.exact = q.where.keys(q.table)
-	p.inOrder = q.inOrder()
-	p.reverse = len(q.orders) > 0 && p.inOrder && q.orders[0].desc
+	if q.cursor != "" {
+		own := *q
+		own.cursor = ""
+		own.after, _ = q.parseCursor() // check has seen that it can be
+		p.query = &own
+	}
 	switch {
 	case q.limit == 0:
 		p.need = 0
 	case q.limit > 0:
 		p.need = addSaturated(q.offset, q.limit)
 	}
+	p.paths = q.table.paths(q.where, q.orders, p.need >= 0)
+	if len(p.paths) == 1 {
+		p.inOrder, p.reverse = p.paths[0].gives(q.orders)
+		p.reverse = p.reverse && p.inOrder
+	}
 	return p
 }
-
-// inOrder reports whether the keys' order, or its reverse, is the query's.
-func (q *query) inOrder() bool { return len(q.orders) == 0 || q.orders[0].col.key }
 
 // addSaturated returns the sum of two counts, or the largest count.
 func addSaturated(a, b int) int {
@@ -127,74 +85,9 @@ func addSaturated(a, b int) int {
 	return a + b
 }
 
-// explain puts the plan in words.
-func (p *plan) explain() Plan {
-	out := Plan{Table: p.table.name, Path: "key range", Reverse: p.reverse, Limit: p.limit, Offset: p.offset}
-	points := 0
-	for _, r := range p.ranges {
-		if _, ok := r.point(); ok {
-			points++
-		}
-		if s := p.table.formatRange(r); s != "" {
-			out.Keys = append(out.Keys, s)
-		}
-	}
-	switch {
-	case len(p.ranges) == 0 || p.need == 0:
-		out.Path, out.Keys = "nothing", nil
-	case points == len(p.ranges):
-		out.Path = "key lookup"
-	case len(out.Keys) < len(p.ranges):
-		out.Path = "full scan"
-	}
-	if !p.exact {
-		out.Filter = p.where.String()
-	}
-	if !p.inOrder {
-		var by []string
-		for _, o := range p.orders {
-			if o.desc {
-				by = append(by, o.col.name+" desc")
-			} else {
-				by = append(by, o.col.name)
-			}
-		}
-		out.Sort = strings.Join(append(by, p.table.key.name), ", ")
-	}
-	return out
-}
-
-// formatRange puts a range of keys in words; "" for all keys.
-func (t *table) formatRange(r Range) string {
-	name := t.key.name
-	if key, ok := r.point(); ok {
-		return fmt.Sprintf("%s = %s", name, t.formatKey(key))
-	}
-	var parts []string
-	bound := func(key []byte, incl, excl string) {
-		if n := len(key) - 1; n > 0 && key[n] == 0 && !t.isWholeKey(key) {
-			key, incl = key[:n], excl
-		}
-		parts = append(parts, fmt.Sprintf("%s %s %s", name, incl, t.formatKey(key)))
-	}
-	if len(r.From) > 0 {
-		bound(r.From, ">=", ">")
-	}
-	if r.To != nil {
-		bound(r.To, "<", "<=")
-	}
-	return strings.Join(parts, " and ")
-}
-
-// isWholeKey reports whether a bound that ends in zero is a key as it stands,
-// and not the first one after a key. Where keys have no fixed size it may be
-// either; the second is what queries make.
-func (t *table) isWholeKey(key []byte) bool {
-	if k := t.key.codec.typ.Kind(); k == reflect.String || k == reflect.Slice {
-		return false
-	}
-	return t.keyCodec.decode(key, t.key.codec.newValue()) == nil
-}
+// tiesDescend reports whether records that the orders leave equal come from the
+// greatest key to the least: as the last order does.
+func (q *query) tiesDescend() bool { return len(q.orders) > 0 && q.orders[len(q.orders)-1].desc }
 
 // find returns the answers in order.
 func (q *query) find(ctx context.Context) ([]*candidate, error) { return q.plan().find(ctx) }
@@ -208,7 +101,7 @@ func (p *plan) find(ctx context.Context) ([]*candidate, error) {
 		return nil, err
 	}
 	if p.page != nil && len(found) == p.need {
-		p.end = found[p.need-1].key
+		p.end = found[p.need-1]
 	}
 	if p.matches {
 		if found, err = p.filter(found); err != nil {
@@ -233,13 +126,13 @@ func (p *plan) find(ctx context.Context) ([]*candidate, error) {
 // count returns how many answers there are.
 func (q *query) count(ctx context.Context) (int, error) {
 	p := q.plan()
-	if p.matches || p.need == 0 {
+	if p.matches || p.need == 0 || q.after != nil || q.cursor != "" {
 		found, err := p.find(ctx)
 		return len(found), err
 	}
 	n := 0
 	err := p.read(ctx, func(snap Snapshot) error {
-		return p.scan(ctx, snap, func(*row) (bool, error) {
+		return p.scan(ctx, snap, true, func(*row) (bool, error) {
 			n++
 			return p.need < 0 || n < p.need, nil
 		})
@@ -293,53 +186,19 @@ func (p *plan) read(ctx context.Context, fn func(Snapshot) error) error {
 
 // scan calls fn for each stored record that the session does not track and that
 // meets the conditions, as far as that can be said without the program's code,
-// until fn returns false.
-func (p *plan) scan(ctx context.Context, snap Snapshot, fn func(r *row) (bool, error)) error {
-	r := row{columns: make([][]byte, len(p.table.stored))}
-	var failed error
-	visit := func(key, value []byte) (more bool) {
-		p.bytesRead += len(value)
-		if p.rowsRead++; p.rowsRead%256 == 0 {
-			failed = p.interrupted(ctx)
+// until fn returns false. If bare, fn wants no row, and gets nil where the entry
+// of an index says enough.
+func (p *plan) scan(ctx context.Context, snap Snapshot, bare bool, fn func(r *row) (bool, error)) error {
+	sc := scanner{plan: p, ctx: ctx, snap: snap, fn: fn, bare: bare, row: row{columns: make([][]byte, len(p.table.stored))}}
+	for i := range p.paths {
+		if len(p.paths) > 1 || p.paths[i].index != nil && p.paths[i].index.multi {
+			sc.once = map[string]bool{} // entries of several paths, or elements, lead to one record
+			break
 		}
-		if failed != nil || p.im.base[string(key)] != nil {
-			return failed == nil
-		}
-		if failed = r.open(p.table, key, value); failed != nil {
-			return false
-		}
-		ok, err := p.where.holdsRow(p.table, &r)
-		if err == nil && ok {
-			more, err = fn(&r)
-		}
-		failed = err
-		return err == nil && (more || !ok)
 	}
-	spans := p.ranges
-	if p.reverse {
-		spans = spans.reversed()
-	}
-	for i, span := range spans {
-		if i%256 == 255 {
-			if err := p.interrupted(ctx); err != nil {
-				return err
-			}
-		}
-		more := true
-		if key, ok := span.point(); ok {
-			value, err := snap.Get(p.table.name, key)
-			if err != nil {
-				return err
-			}
-			more = value == nil || visit(key, value)
-		} else if err := snap.Scan(p.table.name, span, func(k, v []byte) bool {
-			more = visit(k, v)
-			return more
-		}); err != nil {
+	for i := range p.paths {
+		if more, err := sc.path(&p.paths[i]); !more || err != nil {
 			return err
-		}
-		if failed != nil || !more {
-			return failed
 		}
 	}
 	return nil
@@ -370,15 +229,12 @@ func (p *plan) collect(ctx context.Context) (found []*candidate, err error) {
 		enough = -1
 	}
 	err = p.read(ctx, func(snap Snapshot) error {
-		return p.scan(ctx, snap, func(r *row) (bool, error) {
-			c := &candidate{key: bytes.Clone(r.key), value: bytes.Clone(r.value)}
-			for _, o := range p.sortColumns() {
-				v, err := p.table.decodeColumn(r, o.col)
-				if err != nil {
-					return false, err
-				}
-				c.sort = append(c.sort, v)
+		return p.scan(ctx, snap, false, func(r *row) (bool, error) {
+			c, err := p.candidate(r)
+			if err != nil || !p.ahead(c) {
+				return true, err
 			}
+			c.key, c.value = bytes.Clone(r.key), bytes.Clone(r.value)
 			found = append(found, c)
 			switch {
 			case enough < 0:
@@ -396,6 +252,19 @@ func (p *plan) collect(ctx context.Context) (found []*candidate, err error) {
 	return found, err
 }
 
+// candidate returns a candidate for a row, whose slices it shares.
+func (p *plan) candidate(r *row) (*candidate, error) {
+	c := &candidate{key: r.key, value: r.value}
+	for _, o := range p.sortColumns() {
+		v, err := p.table.decodeColumn(r, o.col)
+		if err != nil {
+			return nil, err
+		}
+		c.sort = append(c.sort, v)
+	}
+	return c, nil
+}
+
 // best keeps the first candidates that are needed.
 func (p *plan) best(found []*candidate) []*candidate {
 	slices.SortFunc(found, p.compare)
@@ -406,16 +275,16 @@ func (p *plan) best(found []*candidate) []*candidate {
 
 // sortColumns returns the orders that candidates are compared by; none if the
 // keys say it all.
-func (p *plan) sortColumns() []order {
-	if p.inOrder {
+func (q *query) sortColumns() []order {
+	if len(q.orders) > 0 && q.orders[0].col.key {
 		return nil
 	}
-	return p.orders
+	return q.orders
 }
 
 // compare puts candidates in the query's order.
-func (p *plan) compare(a, b *candidate) int {
-	for i, o := range p.sortColumns() {
+func (q *query) compare(a, b *candidate) int {
+	for i, o := range q.sortColumns() {
 		if c := o.col.codec.compare(a.sort[i], b.sort[i]); c != 0 {
 			if o.desc {
 				return -c
@@ -423,16 +292,18 @@ func (p *plan) compare(a, b *candidate) int {
 			return c
 		}
 	}
-	return p.compareKeys(a.key, b.key)
+	descend := q.tiesDescend()
+	if len(q.orders) > 0 && q.orders[0].col.key {
+		descend = q.orders[0].desc
+	}
+	if descend {
+		return bytes.Compare(b.key, a.key)
+	}
+	return bytes.Compare(a.key, b.key)
 }
 
-// compareKeys puts keys in the order in which they are read.
-func (p *plan) compareKeys(a, b []byte) int {
-	if p.reverse {
-		return bytes.Compare(b, a)
-	}
-	return bytes.Compare(a, b)
-}
+// ahead reports whether the candidate comes after where the query begins.
+func (q *query) ahead(c *candidate) bool { return q.after == nil || q.compare(c, q.after) > 0 }
 
 // filter asks the whole condition of candidates that passed scan.
 func (p *plan) filter(found []*candidate) ([]*candidate, error) {
@@ -456,26 +327,34 @@ func (p *plan) overlay() []*candidate {
 		if e == nil || !e.live() {
 			continue
 		}
-		c := &candidate{entry: e, key: []byte(e.currentKey())}
-		if !p.inPage(c) || !p.where.holds(e.ptr) {
-			continue
+		if c := p.candidateOf(e); p.admits(c) && p.where.holds(e.ptr) {
+			found = append(found, c)
 		}
-		for _, o := range p.sortColumns() {
-			c.sort = append(c.sort, o.col.at(e.ptr))
-		}
-		found = append(found, c)
 	}
 	return found
 }
 
-// inPage reports whether one of the session's own records belongs to the page,
-// if the plan is for one: its key lies there, and it was on none before.
-func (p *plan) inPage(c *candidate) bool {
-	switch {
-	case p.page == nil:
-		return true
-	case p.page.has(c.entry), p.page.last != nil && p.compareKeys(c.key, p.page.last) < 0:
-		return false // with the last key itself there may be two records, for now
+// admits reports whether one of the session's own records lies after where the
+// query begins, and on the page, if the plan is for one.
+func (p *plan) admits(c *candidate) bool {
+	if p.page == nil || p.page.last == nil {
+		if !p.ahead(c) {
+			return false
+		}
+	} else if p.compare(c, p.page.last) < 0 {
+		return false // at the last one's place there may be two records, for now
 	}
-	return p.end == nil || p.compareKeys(c.key, p.end) <= 0
+	if p.page == nil {
+		return true
+	}
+	return !p.page.has(c.entry) && (p.end == nil || p.compare(c, p.end) <= 0)
+}
+
+// candidateOf returns a candidate for a record of the session's.
+func (q *query) candidateOf(e *entry) *candidate {
+	c := &candidate{entry: e, key: []byte(e.currentKey())}
+	for _, o := range q.sortColumns() {
+		c.sort = append(c.sort, o.col.at(e.ptr))
+	}
+	return c
 }

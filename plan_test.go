@@ -143,7 +143,7 @@ func TestExplain(t *testing.T) {
 		{"no alternatives", explain(all.Where(userdata.Or[planRec]())), userdata.Plan{Table: "plans", Path: "nothing", Limit: -1}, `plans: nothing`},
 		{"no key can be empty", explain(all.Where(planID.Eq(""))), userdata.Plan{Table: "plans", Path: "nothing", Limit: -1}, `plans: nothing`},
 		{"bound that is no key", explain(all.Where(planID.Lt(""))),
-			userdata.Plan{Table: "plans", Path: "full scan", Filter: `id < ""`, Limit: -1}, `plans: full scan; filter id < ""`},
+			userdata.Plan{Table: "plans", Path: "nothing", Limit: -1}, `plans: nothing`},
 		{"limit of none", explain(all.Where(planID.Ge("a")).Limit(0)), userdata.Plan{Table: "plans", Path: "nothing"}, `plans: nothing; limit 0`},
 		{"key and more", explain(all.Where(planID.Ge("a"), planN.Eq(1))),
 			userdata.Plan{Table: "plans", Path: "key range", Keys: []string{`id >= "a"`}, Filter: `id >= "a" and n = 1`, Limit: -1},
@@ -286,8 +286,8 @@ func TestLimitedSortKeepsWhatItNeeds(t *testing.T) {
 		t.Errorf("got %d %v, want 2048 at the most", held, err)
 	}
 	found, err := q.All(t.Context())
-	if err != nil || len(found) != 5 || found[0].ID != planKey(13) {
-		t.Errorf("got %v %v, want 5 from %s on", found, err, planKey(13))
+	if err != nil || len(found) != 5 || found[0].ID != planKey(9988) {
+		t.Errorf("got %v %v, want 5 from %s on", found, err, planKey(9988))
 	}
 	if found, err = q.Limit(math.MaxInt).Offset(math.MaxInt).All(t.Context()); len(found) != 0 || err != nil {
 		t.Errorf("got %d %v, want none", len(found), err)

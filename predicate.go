@@ -19,9 +19,13 @@ type expr interface {
 	// caller's; a Match counts as met, and so does what has a Match inside a Not.
 	holdsRow(t *table, r *row) (bool, error)
 
-	// keys returns ranges that hold the key of every stored record that meets
-	// the condition, and whether every record in them meets it.
-	keys(t *table) (in ranges, exact bool)
+	// ranges returns the ranges of the space in which every record that meets the
+	// condition has its value, and maybe others have theirs.
+	ranges(sp *space) ranges
+
+	// exactOn reports whether the condition says nothing but that single values of
+	// these columns lie in the ranges that it returns for each.
+	exactOn(cols []*column) bool
 
 	// matches reports whether there is a Match inside.
 	matches() bool
@@ -108,33 +112,37 @@ func (c *comparison) holdsValue(v unsafe.Pointer) bool {
 // isNil reports whether the pointer stored at p, a nullable column, is nil.
 func isNil(p unsafe.Pointer) bool { return *(*unsafe.Pointer)(p) == nil }
 
-func (c *comparison) keys(t *table) (in ranges, exact bool) {
-	if !c.col.key || c.op == opNe {
-		return allKeys, false
+func (c *comparison) ranges(sp *space) ranges {
+	if c.col != sp.col || sp.multi {
+		return allKeys
 	}
-	key, err := t.keyCodec.append(nil, c.value)
-	if err != nil { // nothing is stored under it, but what lies before and after it?
-		if c.op == opEq {
-			return nil, true
+	if c.op > opNe && c.col.nullable && isNil(c.value) {
+		return nil
+	}
+	value := sp.encode(c.value)
+	switch end := sp.end(value); c.op {
+	case opNe:
+		if c.col.nullable && isNil(c.value) {
+			return ranges{{From: sp.notNull()}}
 		}
-		return allKeys, false
-	}
-	var r Range
-	switch c.op {
 	case opEq:
-		r = Range{From: key, To: after(key)}
+		return ranges{{From: value, To: end}}
 	case opLt:
-		r = Range{To: key}
+		return ranges{{From: sp.notNull(), To: value}}.normalize()
 	case opLe:
-		r = Range{To: after(key)}
+		return ranges{{From: sp.notNull(), To: end}}
 	case opGt:
-		r = Range{From: after(key)}
-	default:
-		r = Range{From: key}
+		return ranges{{From: end}}
+	case opGe:
+		return ranges{{From: value}}
 	}
-	return ranges{r}, true
+	return allKeys
 }
 
+func (c *comparison) exactOn(cols []*column) bool {
+	isRange := c.op != opNe || c.col.nullable && isNil(c.value)
+	return isRange && c.col.elements == nil && slices.Contains(cols, c.col)
+}
 func (c *comparison) matches() bool { return false }
 
 func (c *comparison) check() error {
@@ -218,16 +226,51 @@ func (x *prefixed) holdsRow(t *table, r *row) (bool, error) {
 	return err == nil && x.holdsValue(v), err
 }
 
-func (x *prefixed) keys(*table) (in ranges, exact bool) {
-	if !x.col.key {
-		return allKeys, false
+func (x *prefixed) ranges(sp *space) ranges {
+	if x.col != sp.col || sp.multi {
+		return allKeys
 	}
-	return ranges{{From: []byte(x.prefix), To: afterPrefix([]byte(x.prefix))}}, true
+	from := sp.prefix(x.prefix)
+	return ranges{{From: from, To: afterPrefix(from)}}
 }
 
-func (x *prefixed) matches() bool  { return false }
-func (x *prefixed) check() error   { return nil }
-func (x *prefixed) String() string { return fmt.Sprintf("%s begins with %q", x.col.name, x.prefix) }
+func (x *prefixed) exactOn(cols []*column) bool { return slices.Contains(cols, x.col) }
+func (x *prefixed) matches() bool               { return false }
+func (x *prefixed) check() error                { return nil }
+func (x *prefixed) String() string              { return fmt.Sprintf("%s begins with %q", x.col.name, x.prefix) }
+
+// A containing is slice column containing a value.
+type containing struct {
+	col     *column
+	elem    unsafe.Pointer
+	ordered []byte // the value as indexes hold it
+}
+
+func (x *containing) holds(p unsafe.Pointer) bool { return x.holdsValue(x.col.at(p)) }
+
+func (x *containing) holdsValue(v unsafe.Pointer) bool {
+	return slices.ContainsFunc(x.col.elements(nil, v), func(b []byte) bool { return bytes.Equal(b, x.ordered) })
+}
+
+func (x *containing) holdsRow(t *table, r *row) (bool, error) {
+	v, err := t.decodeColumn(r, x.col)
+	return err == nil && x.holdsValue(v), err
+}
+
+func (x *containing) ranges(sp *space) ranges {
+	if x.col != sp.col || !sp.multi {
+		return allKeys
+	}
+	return ranges{{From: x.ordered, To: afterPrefix(x.ordered)}}
+}
+
+func (x *containing) exactOn(cols []*column) bool { return slices.Contains(cols, x.col) }
+func (x *containing) matches() bool               { return false }
+func (x *containing) check() error                { return nil }
+
+func (x *containing) String() string {
+	return fmt.Sprintf("%s contains %v", x.col.name, reflect.NewAt(x.col.codec.elem.typ, x.elem).Elem())
+}
 
 // A conjunction is true where all its parts are.
 type conjunction []expr
@@ -250,15 +293,33 @@ func (x conjunction) holdsRow(t *table, r *row) (bool, error) {
 	return true, nil
 }
 
-func (x conjunction) keys(t *table) (in ranges, exact bool) {
-	in, exact = allKeys, true
+func (x conjunction) ranges(sp *space) ranges {
+	all := allKeys
 	for _, e := range x {
-		part, all := e.keys(t)
-		in, exact = in.intersect(part), exact && all
+		r := e.ranges(sp)
+		if !sp.multi {
+			all = all.intersect(r)
+		} else if all.isAll() { // of several elements each may be another one
+			all = r
+		}
 	}
-	return in, exact
+	return all
 }
 
+// exactOn allows one part about the elements of a slice: ranges has only one.
+func (x conjunction) exactOn(cols []*column) bool {
+	single := slices.DeleteFunc(slices.Clone(cols), func(c *column) bool { return c.elements != nil })
+	multi := 0
+	for _, e := range x {
+		if !e.exactOn(cols) {
+			return false
+		}
+		if len(single) < len(cols) && !e.exactOn(single) {
+			multi++
+		}
+	}
+	return multi <= 1
+}
 func (x conjunction) matches() bool { return slices.ContainsFunc(x, expr.matches) }
 func (x conjunction) check() error  { return firstFault(x) }
 
@@ -285,15 +346,21 @@ func (x disjunction) holdsRow(t *table, r *row) (bool, error) {
 	return false, nil
 }
 
-func (x disjunction) keys(t *table) (in ranges, exact bool) {
-	exact = true
+func (x disjunction) ranges(sp *space) ranges {
+	var all ranges
 	for _, e := range x {
-		part, all := e.keys(t)
-		in, exact = append(in, part...), exact && all
+		all = append(all, e.ranges(sp)...)
 	}
-	return in.normalize(), exact
+	return all.normalize()
 }
 
+// exactOn is only known for one column: the ranges of several are looked at
+// apart from each other.
+func (x disjunction) exactOn(cols []*column) bool {
+	return slices.ContainsFunc(cols, func(c *column) bool {
+		return !slices.ContainsFunc(x, func(e expr) bool { return !e.exactOn([]*column{c}) })
+	})
+}
 func (x disjunction) matches() bool { return slices.ContainsFunc(x, expr.matches) }
 func (x disjunction) check() error  { return firstFault(x) }
 
@@ -340,17 +407,19 @@ func (x *negation) holdsRow(t *table, r *row) (bool, error) {
 	return !ok && err == nil, err
 }
 
-func (x *negation) keys(*table) (in ranges, exact bool) { return allKeys, false }
-func (x *negation) matches() bool                       { return x.part.matches() }
-func (x *negation) check() error                        { return x.part.check() }
-func (x *negation) String() string                      { return "not (" + x.part.String() + ")" }
+func (x *negation) ranges(*space) ranges   { return allKeys }
+func (x *negation) exactOn([]*column) bool { return false }
+func (x *negation) matches() bool          { return x.part.matches() }
+func (x *negation) check() error           { return x.part.check() }
+func (x *negation) String() string         { return "not (" + x.part.String() + ")" }
 
 // A match is a function of the caller's.
 type match struct{ fn func(unsafe.Pointer) bool }
 
 func (x *match) holds(p unsafe.Pointer) bool         { return x.fn(p) }
 func (x *match) holdsRow(*table, *row) (bool, error) { return true, nil }
-func (x *match) keys(*table) (in ranges, exact bool) { return allKeys, false }
+func (x *match) ranges(*space) ranges                { return allKeys }
+func (x *match) exactOn([]*column) bool              { return false }
 func (x *match) matches() bool                       { return true }
 func (x *match) check() error                        { return nil }
 func (x *match) String() string                      { return "match(func)" }

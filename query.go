@@ -36,6 +36,8 @@ type query struct {
 	limit     int // -1 for none
 	offset    int
 	untracked bool
+	cursor    string     // as After got it
+	after     *candidate // what answers come after; nil for all
 }
 
 // Select returns the query for all records of the table, in the order of their
@@ -59,7 +61,7 @@ func (q Query[T]) Where(predicates ...Predicate[T]) Query[T] {
 // OrderBy sorts by the first order, where that leaves equals by the second, and
 // so on, and finally by key. It replaces the orders of earlier calls. It costs
 // memory for as many records as the limit and offset ask for, unless the key
-// comes first.
+// comes first or an index has the order.
 func (q Query[T]) OrderBy(orders ...Order[T]) Query[T] {
 	q.q.orders = nil
 	for _, o := range orders {
@@ -152,17 +154,17 @@ func (q Query[T]) First(ctx context.Context) (*T, error) {
 
 // Rows returns the records one by one. No transaction is held while the loop's
 // body runs, so it may change, delete, add and commit; breaking out of it frees
-// everything. In the order of keys it reads pages in short transactions, each
-// going on where the last one ended: no record comes twice, and none is missed
-// that was there, under its key, and matched, all the time. In another order it
-// reads all keys and values that match first, in one snapshot. An error ends the
-// loop, with a nil record.
+// everything. In the order of keys, or of an index, it reads pages in short
+// transactions, each going on where the last one ended: no record comes twice,
+// and none is missed that was there, and matched in the same place of the order,
+// all the time. In another order it reads all keys and values that match first,
+// in one snapshot. An error ends the loop, with a nil record.
 //
 // What happens meanwhile: records that the session deletes, or changes so that
 // they no longer match, before their turn do not come; those that it adds
 // may come or not; after a commit, the rest is read anew. A tracked record comes
 // once even if its key changes; of an Untracked query's copies the session knows
-// nothing, so a record that moves ahead in the store comes again.
+// nothing, so a record that moves ahead in the order comes again.
 func (q Query[T]) Rows(ctx context.Context) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		r := newRows(q.q)
@@ -279,6 +281,9 @@ func (q *query) check(op string) error {
 		case o.col.codec.compare == nil:
 			return q.fault(op, invalidf("column %s has no order: its type is %s", o.col.name, o.col.codec.typ))
 		}
+	}
+	if _, err := q.parseCursor(); err != nil {
+		return q.fault(op, err)
 	}
 	return nil
 }

@@ -317,11 +317,11 @@ func (w *wideTest[K]) drawQuery() wideQuery[K] {
 	var orders []userdata.Order[rec]
 	var compare []func(a, b *rec) int
 	byKey := func(a, b *rec) int { return w.key.compare(a.Key, b.Key) }
-	keyFirst := false
+	keyFirst, descend := false, false
 	for n := range rapid.IntRange(0, 3).Draw(w.t, "orders") {
 		i, desc := rapid.IntRange(0, len(w.columns)-2).Draw(w.t, "column"), rapid.Bool().Draw(w.t, "desc")
 		o, f := w.columns[i].order(desc)
-		orders = append(orders, o)
+		orders, descend = append(orders, o), desc
 		switch {
 		case keyFirst: // what comes after the key says nothing
 		case n == 0 && i < 3 && desc:
@@ -333,7 +333,11 @@ func (w *wideTest[K]) drawQuery() wideQuery[K] {
 		}
 	}
 	q.Query = q.OrderBy(orders...)
-	if !keyFirst {
+	switch { // equals go by key, in the direction of the last order
+	case keyFirst:
+	case descend:
+		compare = append(compare, func(a, b *rec) int { return byKey(b, a) })
+	default:
 		compare = append(compare, byKey)
 	}
 	for _, r := range slices.Concat(w.stored, w.tracked) {

@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// ranges are spans of keys, ascending, not touching each other, none of them
-// empty or reversed. Nil holds no key.
+// ranges are spans of keys, ascending, not overlapping, none of them empty or
+// reversed. Those that touch stay apart, so that single values are seen as such.
+// Nil holds no key.
 type ranges []Range
 
 // allKeys holds every key.
@@ -28,6 +29,9 @@ func afterPrefix(prefix []byte) []byte {
 	return nil
 }
 
+// isAll reports whether the ranges hold every key.
+func (rs ranges) isAll() bool { return len(rs) == 1 && len(rs[0].From) == 0 && rs[0].To == nil }
+
 // empty reports whether no key is in the range.
 func (r Range) empty() bool { return r.To != nil && bytes.Compare(r.From, r.To) >= 0 }
 
@@ -38,7 +42,7 @@ func (r Range) point() ([]byte, bool) {
 	return r.From, one
 }
 
-// normalize sorts ranges and merges those that overlap or touch.
+// normalize sorts ranges and merges those that overlap.
 func (rs ranges) normalize() ranges {
 	rs = slices.DeleteFunc(slices.Clone(rs), Range.empty)
 	slices.SortFunc(rs, func(a, b Range) int { return bytes.Compare(a.From, b.From) })
@@ -46,7 +50,7 @@ func (rs ranges) normalize() ranges {
 	for _, r := range rs {
 		last := len(out) - 1
 		switch {
-		case last < 0 || out[last].To != nil && bytes.Compare(out[last].To, r.From) < 0:
+		case last < 0 || out[last].To != nil && bytes.Compare(out[last].To, r.From) <= 0:
 			out = append(out, r)
 		case out[last].To != nil && (r.To == nil || bytes.Compare(r.To, out[last].To) > 0):
 			out[last].To = r.To

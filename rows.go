@@ -15,6 +15,7 @@ const (
 // rows is where a loop over Query.Rows stands.
 type rows struct {
 	query
+	paged bool         // the records are read in their order, page by page
 	page  []*candidate // read, but not yet handed out
 	size  int          // of the next page
 	skip  int          // how many records of the offset are still to be left out
@@ -22,8 +23,8 @@ type rows struct {
 	done  bool         // no page follows
 
 	handed int                 // how many records were handed out
-	last   []byte              // in order of keys: the key that the rest lies beyond; nil before the first
-	end    []byte              // likewise: the key that the page reaches to; nil if it is the last one
+	last   *candidate          // if paged: what the rest lies beyond, as it was read; nil before the first
+	end    *candidate          // likewise: what the page reaches to; nil if it is the last one
 	seen   map[*entry]struct{} // tracked records handed out or left out, so that one whose key changes does not come again
 }
 
@@ -64,7 +65,7 @@ func (r *rows) next(ctx context.Context) (p unsafe.Pointer, err error) {
 // advance takes n candidates off the page.
 func (r *rows) advance(n int) {
 	if n > 0 {
-		r.last = r.page[n-1].key
+		r.last = r.page[n-1]
 		r.page = r.page[n:]
 	}
 	if len(r.page) == 0 && r.end != nil {
@@ -74,7 +75,7 @@ func (r *rows) advance(n int) {
 
 // fill makes sure that candidates are at hand, unless there are no more.
 func (r *rows) fill(ctx context.Context) error {
-	if r.inOrder() && r.epoch != r.s.epoch {
+	if r.paged && r.epoch != r.s.epoch {
 		r.page, r.done = nil, false // what was read may be old now
 	}
 	for len(r.page) == 0 && !r.done {
@@ -85,21 +86,19 @@ func (r *rows) fill(ctx context.Context) error {
 	return nil
 }
 
-// readPage reads the page after the last key; in another order than the keys'
+// readPage reads the page after the last record; in an order that nothing gives
 // there is one page, with everything.
 func (r *rows) readPage(ctx context.Context) (err error) {
-	p := r.plan()
-	if p.inOrder {
+	q := r.query
+	if r.last != nil {
+		q.cursor, q.after = "", r.last
+	}
+	p := q.plan()
+	r.paged = p.inOrder
+	if r.paged {
 		p.page, p.need = r, r.size
 		if r.limit >= 0 {
 			p.need = min(r.size, addSaturated(r.skip, r.limit-r.handed))
-		}
-		switch {
-		case r.last == nil:
-		case p.reverse:
-			p.ranges = p.ranges.intersect(ranges{{To: r.last}})
-		default:
-			p.ranges = p.ranges.intersect(ranges{{From: after(r.last)}})
 		}
 		r.size = min(2*r.size, lastPage)
 	}
@@ -107,7 +106,10 @@ func (r *rows) readPage(ctx context.Context) (err error) {
 		return err
 	}
 	r.end, r.done, r.epoch = p.end, p.end == nil, r.s.epoch
-	if p.inOrder {
+	if r.paged {
+		for _, c := range r.page {
+			r.freeze(c)
+		}
 		n := min(r.skip, len(r.page))
 		for _, c := range r.page[:n] {
 			r.pass(c.entry)
@@ -116,6 +118,16 @@ func (r *rows) readPage(ctx context.Context) (err error) {
 		r.advance(n)
 	}
 	return nil
+}
+
+// freeze notes where a candidate stands, whatever the program does to its record
+// afterwards.
+func (q *query) freeze(c *candidate) {
+	for i, o := range q.sortColumns() {
+		v := o.col.codec.newValue()
+		o.col.codec.clone(v, c.sort[i])
+		c.sort[i] = v
+	}
 }
 
 // resolve returns the address of a candidate's record for the program to have,

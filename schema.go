@@ -120,7 +120,19 @@ func (t TableSchema) String() string {
 		line := fmt.Sprintf("  %-*s  %-*s  %s", name, c.Name, typ, c.sizedType(), c.words())
 		fmt.Fprintln(&b, strings.TrimRight(line, " "))
 	}
+	for _, x := range t.Indexes {
+		fmt.Fprintln(&b, "  "+x.String())
+	}
 	return b.String()
+}
+
+// String returns the index on one line, such as "unique slug (slug)".
+func (x IndexSchema) String() string {
+	word := "index"
+	if x.Unique {
+		word = "unique"
+	}
+	return fmt.Sprintf("%s %s (%s)", word, x.Name, strings.Join(x.Columns, ", "))
 }
 
 // String returns the column on one line, such as "title string(120)".
@@ -148,12 +160,13 @@ func (c ColumnSchema) words() string {
 // A table is a record type under a name: what a Table is once its type is known.
 type table struct {
 	*recordType
-	name string
-	seed uint32 // of the checksum of each value
+	name    string
+	seed    uint32   // of the checksum of each value
+	indexes []*index // by name
 }
 
 func newTable(name string, rt *recordType) *table {
-	return &table{recordType: rt, name: name, seed: checksumSeed(name)}
+	return &table{recordType: rt, name: name, seed: checksumSeed(name), indexes: rt.tableIndexes(name)}
 }
 
 func (t *table) schema() TableSchema {
@@ -162,6 +175,9 @@ func (t *table) schema() TableSchema {
 		s.Columns = append(s.Columns, ColumnSchema{
 			Name: c.name, Type: strings.TrimPrefix(c.codec.name, "*"), Size: c.size, Key: c.key, Nullable: c.nullable,
 		})
+	}
+	for _, x := range t.indexes {
+		s.Indexes = append(s.Indexes, x.schema())
 	}
 	return s
 }
@@ -173,7 +189,8 @@ type recordType struct {
 	stored    []*column // in the order of the encoding
 	key       *column
 	keyCodec  *keyCodec
-	validates bool // a pointer to the type has a Validate method
+	indexes   []*declaredIndex // by name
+	validates bool             // a pointer to the type has a Validate method
 }
 
 // A column is a mapped field.
@@ -187,6 +204,11 @@ type column struct {
 	size        int
 	key         bool
 	nullable    bool
+
+	// appendOrdered appends a value as indexes hold it; nil for types without an
+	// order. For a slice of what has an order, elements makes that of each element.
+	appendOrdered func(b []byte, p unsafe.Pointer) []byte
+	elements      func(prefix []byte, p unsafe.Pointer) [][]byte
 }
 
 // at returns the address of the column in the record at p.
@@ -231,9 +253,17 @@ func newRecordType(t reflect.Type) (*recordType, error) {
 		if err := rt.add(c); err != nil {
 			return nil, fmt.Errorf("%s.%s: %w", t, f.goName, err)
 		}
+		for _, tag := range f.tag.indexes {
+			if err := rt.declare(c, tag); err != nil {
+				return nil, fmt.Errorf("%s.%s: %w", t, f.goName, err)
+			}
+		}
 	}
 	if rt.key == nil {
 		return nil, invalidf(`%s has no key: add the word "key" to one field's tag, as in userdata:"id,key"`, t)
+	}
+	if err := rt.checkIndexes(); err != nil {
+		return nil, fmt.Errorf("%s: %w", t, err)
 	}
 	rt.stored = slices.Clone(rt.columns)
 	slices.SortFunc(rt.stored, func(a, b *column) int { return bytes.Compare(a.encodedName, b.encodedName) })
@@ -278,6 +308,7 @@ func newColumn(b *codecBuilder, f field) (*column, error) {
 	return &column{
 		name: f.tag.name, encodedName: encodedName(f.tag.name), goName: f.goName, offset: f.offset,
 		codec: codec, size: f.tag.size, key: f.tag.key, nullable: f.typ.Kind() == reflect.Pointer,
+		appendOrdered: orderedAppender(codec), elements: elementAppender(codec),
 	}, nil
 }
 
@@ -343,12 +374,13 @@ func hasTags(t reflect.Type) bool {
 
 // A tag is what a userdata struct tag says.
 type tag struct {
-	name string
-	key  bool
-	size int
+	name    string
+	key     bool
+	size    int
+	indexes []indexTag
 }
 
-// parseTag reads "name,key,size=32".
+// parseTag reads "name,key,size=32,index=by_author:1".
 func parseTag(text string) (tag, error) {
 	name, rest, more := strings.Cut(text, ",")
 	t := tag{name: name}
@@ -362,10 +394,14 @@ func parseTag(text string) (tag, error) {
 		var part string
 		part, rest, more = strings.Cut(rest, ",")
 		word, value, hasValue := strings.Cut(part, "=")
-		if seen[word] {
-			return t, invalidf("tag has the word %q twice", word)
+		once := word
+		if word == "index" || word == "unique" { // a column may be in several
+			once = part
 		}
-		seen[word] = true
+		if seen[once] {
+			return t, invalidf("tag has the word %q twice", part)
+		}
+		seen[once] = true
 		switch word {
 		case "key":
 			t.key = true
@@ -378,8 +414,14 @@ func parseTag(text string) (tag, error) {
 				return t, invalidf("tag word %q: size takes a positive number, as in size=32", part)
 			}
 			t.size = n
+		case "index", "unique":
+			x, err := parseIndexTag(word, value, hasValue)
+			if err != nil {
+				return t, err
+			}
+			t.indexes = append(t.indexes, x)
 		default:
-			return t, invalidf("tag has the unknown word %q%s", part, nearest(word, "key", "size"))
+			return t, invalidf("tag has the unknown word %q%s", part, nearest(word, "key", "size", "index", "unique"))
 		}
 	}
 	return t, nil

@@ -25,7 +25,7 @@ type (
 	plainID   struct{ ID string }
 	secretive struct {
 		ID     string `userdata:"id,key"`
-		secret string `userdata:"secret"`
+		secret string `userdata:"secret"` //lint:ignore U1000 its tag is what the test is about
 	}
 	tagged struct {
 		Title string `userdata:"title"`

@@ -46,6 +46,8 @@ type valueCodec struct {
 	// exact says that values which compare as equal have equal bytes. It is
 	// false for floats: 0 equals -0.
 	exact bool
+
+	elem *valueCodec // of the elements of a slice; else nil
 }
 
 // newValue returns the address of a zero value of the codec's type.

@@ -1,0 +1,327 @@
+package userdata
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"rsc.io/ordered"
+)
+
+// An index keeps a table's keys under the values of some columns, in the order
+// of those values. Tags declare it:
+//
+//	userdata:"title,index"                  an index of this column, named title
+//	userdata:"slug,unique"                  one in which no two records have the same value
+//	userdata:"author,index=by_author_time"  the first column of a composite index,
+//	userdata:"time,index=by_author_time"    and the second: in the order of the fields,
+//	userdata:"author,unique=one_a_day:2"    or in that of the places which are given
+//
+// A column may be in several indexes. A slice of what has an order has an entry
+// for each different element; in a composite index it comes last. Null comes
+// before every value, NaN before every other number, and -0 is 0. A unique index
+// allows any number of records with a null in it.
+//
+// An index has a bucket of its own, with an entry for each record:
+//
+//	not unique:          values, key  ->  the length of values, as a uvarint
+//	unique:              values       ->  key
+//	unique, with a null: values, key  ->  key
+//
+// Values are encoded by rsc.io/ordered: none is a prefix of another. So records
+// that share values are side by side, in the order of their keys, and adding one
+// costs the same however many they are.
+type index struct {
+	name    string
+	bucket  string
+	unique  bool
+	columns []*column
+	multi   bool // the last column is a slice: one entry for each different element
+}
+
+// indexBucket returns the name of an index's bucket.
+func indexBucket(table, index string) string { return "_index/" + table + "/" + index }
+
+// nullByte stands for null in an index: ordered's reversed infinity, before all else.
+const nullByte = 0x00
+
+// An indexTag is the word "index" or "unique" in a tag.
+type indexTag struct {
+	name   string // "" for an index of the one column
+	place  int    // in a composite index, from 1; 0 for the next
+	unique bool
+}
+
+// parseIndexTag reads what follows "index" or "unique": nothing, "name" or "name:2".
+func parseIndexTag(word, value string, hasValue bool) (indexTag, error) {
+	t := indexTag{unique: word == "unique"}
+	if !hasValue {
+		return t, nil
+	}
+	name, place, placed := strings.Cut(value, ":")
+	if err := checkName(name); err != nil {
+		return t, fmt.Errorf("tag word %q: %w; write %s=by_author, or %s alone for an index of this column", word+"="+value, err, word, word)
+	}
+	t.name = name
+	if placed {
+		n, err := strconv.Atoi(place)
+		if err != nil || n < 1 || strconv.Itoa(n) != place {
+			return t, invalidf("tag word %q: the place in an index is a positive number, as in %s=%s:1", word+"="+value, word, name)
+		}
+		t.place = n
+	}
+	return t, nil
+}
+
+// A declaredIndex is an index as the tags of a type declare it.
+type declaredIndex struct {
+	name    string
+	unique  bool
+	named   bool // else it is of the one column that it is called after
+	members []indexMember
+}
+
+type indexMember struct {
+	column *column
+	place  int
+}
+
+// declare takes in one indexTag of a column.
+func (rt *recordType) declare(c *column, t indexTag) error {
+	if c.appendOrdered == nil && c.elements == nil {
+		return invalidf("%s can't be indexed, since it has no order: remove the word from the tag", c.codec.typ)
+	}
+	named := t.name != ""
+	if !named {
+		t.name = c.name
+	}
+	i := slices.IndexFunc(rt.indexes, func(d *declaredIndex) bool { return d.name == t.name })
+	if i < 0 {
+		rt.indexes = append(rt.indexes, &declaredIndex{t.name, t.unique, named, []indexMember{{c, t.place}}})
+		return nil
+	}
+	d := rt.indexes[i]
+	first := d.members[0].column
+	switch {
+	case d.unique != t.unique:
+		return invalidf("index %s is unique in one place and not in another, %s: write the same word in both", t.name, first.goName)
+	case !d.named || !named:
+		return invalidf("index %s is that of the column %s alone: give the other another name", t.name, t.name)
+	case slices.ContainsFunc(d.members, func(m indexMember) bool { return m.column == c }):
+		return invalidf("index %s has the column %s twice: remove one of the words", t.name, c.name)
+	}
+	d.members = append(d.members, indexMember{c, t.place})
+	return nil
+}
+
+// checkIndexes puts the columns of each index in order.
+func (rt *recordType) checkIndexes() error {
+	slices.SortFunc(rt.indexes, func(a, b *declaredIndex) int { return strings.Compare(a.name, b.name) })
+	for _, d := range rt.indexes {
+		next := 1
+		for i := range d.members {
+			if d.members[i].place == 0 {
+				d.members[i].place = next
+			}
+			next = d.members[i].place + 1
+		}
+		slices.SortStableFunc(d.members, func(a, b indexMember) int { return cmp.Compare(a.place, b.place) })
+		for i, m := range d.members {
+			switch {
+			case m.place != i+1:
+				return invalidf("index %s: %s has place %d: give its columns the places 1 to %d, each once", d.name, m.column.goName, m.place, len(d.members))
+			case m.column.elements != nil && i < len(d.members)-1:
+				return invalidf("index %s: %s is a slice, which may only come last: give it place %d", d.name, m.column.goName, len(d.members))
+			case m.column.key && i == 0:
+				return invalidf("index %s: it begins with the key %s, in whose order the table is already: remove the word from its tag", d.name, m.column.goName)
+			}
+		}
+	}
+	return nil
+}
+
+// tableIndexes returns the type's indexes for a table.
+func (rt *recordType) tableIndexes(table string) []*index {
+	var out []*index
+	for _, d := range rt.indexes {
+		x := &index{name: d.name, bucket: indexBucket(table, d.name), unique: d.unique}
+		for _, m := range d.members {
+			x.columns = append(x.columns, m.column)
+			x.multi = m.column.elements != nil
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+func (x *index) schema() IndexSchema {
+	s := IndexSchema{Name: x.name, Unique: x.unique}
+	for _, c := range x.columns {
+		s.Columns = append(s.Columns, c.name)
+	}
+	return s
+}
+
+// An indexEntry is a key and value in an index's bucket.
+type indexEntry struct{ key, value []byte }
+
+// entries returns the entries of a stored record, sorted and each once.
+func (x *index) entries(r *row) ([]indexEntry, error) {
+	prefixes := [][]byte{nil}
+	null := false
+	for _, c := range x.columns {
+		p := c.codec.newValue()
+		if err := decodeValue(c.codec, r.columns[c.place], p); err != nil {
+			return nil, &RecordError{Column: c.name, Err: err}
+		}
+		if c.elements != nil {
+			prefixes = c.elements(prefixes[0], p)
+			continue
+		}
+		prefix, isNull := c.appendNullable(prefixes[0], p)
+		prefixes[0], null = prefix, null || isNull
+	}
+	out := make([]indexEntry, len(prefixes))
+	for i, values := range prefixes {
+		e := indexEntry{key: values, value: binary.AppendUvarint(nil, uint64(len(values)))}
+		if x.unique {
+			e.value = bytes.Clone(r.key)
+		}
+		if !x.unique || null {
+			e.key = append(e.key, r.key...)
+		}
+		if len(e.key) > MaxKeySize {
+			return nil, &RecordError{Column: x.columns[0].name, Err: fmt.Errorf("%w: index %s would have a key of %d bytes, at most %d", ErrTooLarge, x.name, len(e.key), MaxKeySize)}
+		}
+		out[i] = e
+	}
+	return out, nil
+}
+
+// appendNullable appends the ordered form of the value at p, and reports
+// whether that is null.
+func (c *column) appendNullable(b []byte, p unsafe.Pointer) ([]byte, bool) {
+	n := len(b)
+	b = c.appendOrdered(b, p)
+	return b, c.nullable && b[n] == nullByte
+}
+
+// key returns the key of the record that an entry is about.
+func (x *index) key(key, value []byte) ([]byte, error) {
+	if x.unique {
+		if len(value) == 0 {
+			return nil, corruptf("index %s: an entry without a key", x.name)
+		}
+		return value, nil
+	}
+	n, size := binary.Uvarint(value)
+	if size <= 0 || size != len(value) || n >= uint64(len(key)) {
+		return nil, corruptf("index %s: an entry without a key", x.name)
+	}
+	return key[n:], nil
+}
+
+// check makes sure that an entry is one of the record's.
+func (x *index) check(r *row, key, value []byte) error {
+	entries, err := x.entries(r)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(entries, func(e indexEntry) bool { return bytes.Equal(e.key, key) && bytes.Equal(e.value, value) }) {
+		return &RecordError{Column: x.columnNames(), Err: corruptf("index %s has the record under other values", x.name)}
+	}
+	return nil
+}
+
+// orderedAppender returns what appends values of a type in an encoding whose
+// bytes sort as the values do; nil for types without an order.
+func orderedAppender(c *valueCodec) func(b []byte, p unsafe.Pointer) []byte {
+	if c.compare == nil {
+		return nil
+	}
+	return orderedKind(c.typ)
+}
+
+func orderedKind(t reflect.Type) func(b []byte, p unsafe.Pointer) []byte {
+	switch k := t.Kind(); {
+	case t.ConvertibleTo(timeType) && k == reflect.Struct:
+		return func(b []byte, p unsafe.Pointer) []byte {
+			t := *(*time.Time)(p)
+			return ordered.Append(b, t.Unix(), t.Nanosecond())
+		}
+	case k == reflect.Bool:
+		return func(b []byte, p unsafe.Pointer) []byte {
+			if *(*bool)(p) {
+				return ordered.Append(b, 1)
+			}
+			return ordered.Append(b, 0)
+		}
+	case k >= reflect.Int && k <= reflect.Int64:
+		return func(b []byte, p unsafe.Pointer) []byte { return ordered.Append(b, reflect.NewAt(t, p).Elem().Int()) }
+	case k >= reflect.Uint && k <= reflect.Uint64:
+		return func(b []byte, p unsafe.Pointer) []byte { return ordered.Append(b, reflect.NewAt(t, p).Elem().Uint()) }
+	case k == reflect.Float32 || k == reflect.Float64:
+		return func(b []byte, p unsafe.Pointer) []byte {
+			return ordered.Append(b, reflect.NewAt(t, p).Elem().Float()+0) // -0 is 0; NaN comes first
+		}
+	case k == reflect.String:
+		return func(b []byte, p unsafe.Pointer) []byte { return ordered.Append(b, *(*string)(p)) }
+	case k == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
+		return func(b []byte, p unsafe.Pointer) []byte {
+			s := *(*[]byte)(p)
+			if s == nil {
+				return append(b, nullByte)
+			}
+			return ordered.Append(b, s)
+		}
+	case k == reflect.Array && t.Elem().Kind() == reflect.Uint8 && t.Len() > 0:
+		return func(b []byte, p unsafe.Pointer) []byte {
+			return ordered.Append(b, unsafe.Slice((*byte)(p), t.Len()))
+		}
+	case k == reflect.Pointer:
+		return orderedPointer(t)
+	}
+	return nil
+}
+
+func orderedPointer(t reflect.Type) func(b []byte, p unsafe.Pointer) []byte {
+	elem := orderedKind(t.Elem())
+	return func(b []byte, p unsafe.Pointer) []byte {
+		if isNil(p) {
+			return append(b, nullByte)
+		}
+		n := len(b)
+		if b = elem(b, *(*unsafe.Pointer)(p)); b[n] == nullByte {
+			return ordered.Append(b[:n], "") // a pointer to a nil []byte is stored as one to an empty one
+		}
+		return b
+	}
+}
+
+// elementAppender returns, for a slice type whose elements have an order, what
+// makes one ordered form of each different element after a prefix.
+func elementAppender(c *valueCodec) func(prefix []byte, p unsafe.Pointer) [][]byte {
+	if c.elem == nil || c.typ.Kind() != reflect.Slice || c.elem.typ.Kind() == reflect.Pointer {
+		return nil
+	}
+	t, elem := c.typ, orderedAppender(c.elem)
+	if elem == nil {
+		return nil
+	}
+	return func(prefix []byte, p unsafe.Pointer) [][]byte {
+		s := reflect.NewAt(t, p).Elem()
+		out := make([][]byte, s.Len())
+		for i := range out {
+			out[i] = elem(slices.Clip(prefix), s.Index(i).Addr().UnsafePointer())
+		}
+		slices.SortFunc(out, bytes.Compare)
+		return slices.CompactFunc(out, bytes.Equal)
+	}
+}

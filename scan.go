@@ -1,0 +1,171 @@
+package userdata
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+)
+
+// A scanner reads what a plan's paths lead to.
+type scanner struct {
+	*plan
+	ctx  context.Context
+	snap Snapshot
+	fn   func(r *row) (bool, error)
+	row  row
+	once map[string]bool // keys seen, if a record may come twice
+	bare bool            // fn only counts: what an exact path leads to need not be read
+}
+
+// path reads a path, and reports whether to go on.
+func (sc *scanner) path(p *path) (more bool, err error) {
+	bucket := sc.table.name
+	if p.index != nil {
+		bucket = p.index.bucket
+	}
+	spans := p.ranges
+	if sc.inOrder && sc.after != nil {
+		spans = spans.intersect(sc.rest(p))
+	}
+	if sc.reverse {
+		spans = spans.reversed()
+	}
+	more = true
+	for i, span := range spans {
+		if i%256 == 255 {
+			if err := sc.interrupted(sc.ctx); err != nil {
+				return false, err
+			}
+		}
+		if key, ok := span.point(); ok && p.index == nil {
+			value, err := sc.snap.Get(bucket, key)
+			if err == nil && value != nil {
+				more, err = sc.visit(p, key, value)
+			}
+			if !more || err != nil {
+				return false, err
+			}
+			continue
+		}
+		var failed error
+		err := sc.snap.Scan(bucket, span, func(k, v []byte) bool {
+			more, failed = sc.visit(p, k, v)
+			return more && failed == nil
+		})
+		if err = cmp.Or(failed, err); err != nil || !more {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// rest returns the range of what comes after the place where the query begins.
+// In an index it has the entry at that place too, which in a unique one may be
+// another record's by now: query.ahead tells.
+func (sc *scanner) rest(p *path) ranges {
+	at := sc.position(p, sc.after)
+	switch {
+	case p.index == nil && sc.reverse:
+		return ranges{{To: at}}
+	case p.index == nil:
+		return ranges{{From: after(at)}}
+	case sc.reverse:
+		return ranges{{To: after(at)}}
+	}
+	return ranges{{From: at}}
+}
+
+// position returns the entry that stands for a candidate on a path that gives
+// the query's order.
+func (q *query) position(p *path, c *candidate) []byte {
+	if p.index == nil {
+		return c.key
+	}
+	at := slices.Clone(p.prefix)
+	null := p.prefixNull
+	rest := p.index.columns[p.fixed:]
+	for i, o := range q.orders {
+		if len(rest) == 0 || o.col != rest[0] {
+			continue // it has one value, or is a key that comes last anyway
+		}
+		rest = rest[1:]
+		if !o.col.key {
+			var isNull bool
+			at, isNull = o.col.appendNullable(at, c.sort[i])
+			null = null || isNull
+			continue
+		}
+		v := o.col.codec.newValue()
+		if q.table.keyCodec.decode(c.key, v) != nil {
+			return at // not a key: it comes before all others
+		}
+		at = o.col.appendOrdered(at, v)
+	}
+	if !p.index.unique || null {
+		at = append(at, c.key...)
+	}
+	return at
+}
+
+// visit looks at one entry of a table or an index, and reports whether to go on.
+func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
+	sc.rowsRead++
+	sc.bytesRead += len(value)
+	if sc.rowsRead%256 == 0 {
+		if err := sc.interrupted(sc.ctx); err != nil {
+			return false, err
+		}
+	}
+	if limit := sc.s.db.scanLimit; limit > 0 && sc.rowsRead > limit && len(p.used) == 0 && len(p.ranges) > 0 {
+		return false, sc.fault("select", fmt.Errorf("%w: it reads more than %d records, which no index narrows down: %s", ErrTooLarge, limit, sc.explain()))
+	}
+	entry := indexEntry{key, value}
+	if p.index != nil {
+		if key, err = p.index.key(key, value); err != nil {
+			return false, sc.fault("read", err)
+		}
+	}
+	if sc.im.base[string(key)] != nil || sc.once[string(key)] {
+		return true, nil
+	}
+	if sc.once != nil {
+		sc.once[string(key)] = true
+	}
+	if sc.bare && p.exact {
+		return sc.fn(nil)
+	}
+	if p.index != nil {
+		err = sc.follow(p.index, key, entry)
+	} else {
+		err = sc.row.open(sc.table, key, value)
+	}
+	if err != nil {
+		return false, err
+	}
+	ok, err := sc.where.holdsRow(sc.table, &sc.row)
+	if !ok || err != nil {
+		return err == nil, err
+	}
+	return sc.fn(&sc.row)
+}
+
+// follow opens the record that an entry of an index leads to, and makes sure that
+// the record says so too.
+func (sc *scanner) follow(x *index, key []byte, e indexEntry) error {
+	value, err := sc.snap.Get(sc.table.name, key)
+	if err != nil {
+		return err
+	}
+	if value == nil {
+		return sc.table.recordError("read", key, "", corruptf("index %s has the record, the table does not", x.name))
+	}
+	sc.bytesRead += len(value)
+	if err := sc.row.open(sc.table, key, value); err != nil {
+		return err
+	}
+	if err := x.check(&sc.row, e.key, e.value); err != nil {
+		return sc.table.entryError("read", key, err)
+	}
+	return nil
+}
