@@ -104,7 +104,7 @@ func (d *benchDBs) open(b *testing.B, n int) (indexed, plain *userdata.DB) {
 		})
 	})
 	if d.indexed == nil || d.plain == nil {
-		b.Skip("the files could not be made")
+		b.Fatal("the files could not be made")
 	}
 	return d.indexed, d.plain
 }
