@@ -1,0 +1,30 @@
+package pages
+
+import (
+	"hash/fnv"
+	"io"
+)
+
+// Metas is [Check] of the two meta pages alone: its report says which of them
+// bbolt would choose, and has findings about nothing else.
+func Metas(r io.ReaderAt, size int64) (Report, error) {
+	s := scan{rep: Report{Meta: -1}, src: source{r: r}}
+	err := s.metas(size, -1)
+	return s.rep, err
+}
+
+// MoveMeta makes the bytes of a valid meta page those of the meta page slot, 0 or
+// 1: the page's number changes, what the meta says does not.
+func MoveMeta(page []byte, slot int) {
+	le.PutUint64(page, uint64(slot))
+}
+
+// SetTxid changes the number of the transaction in the bytes of a meta page, and
+// its checksum.
+func SetTxid(page []byte, txid uint64) {
+	b := page[headerSize : headerSize+metaSize]
+	le.PutUint64(b[48:], txid)
+	h := fnv.New64a()
+	h.Write(b[:56])
+	le.PutUint64(b[56:], h.Sum64())
+}
