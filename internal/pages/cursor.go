@@ -25,13 +25,13 @@ type Cursor struct {
 	place place
 	err   error // that stopped it
 	depth int   // how many branches are above the leaf
-	path  [maxDepth - 1]turn
+	path  [maxDepth]turn
 }
 
 // A turn is a branch, and which of its elements was taken.
 type turn struct {
-	id    uint64
-	index int
+	id           uint64
+	index, count int
 }
 
 // A place is where a cursor is.
@@ -58,10 +58,11 @@ func (c *Cursor) Last() (key, value []byte, err error) { return c.end(before) }
 
 // end goes to the entry from which all others are in the direction.
 func (c *Cursor) end(to place) (key, value []byte, err error) {
-	if c.err = c.enter(c.tree.root, 0, to); c.err != nil {
-		return c.stop(c.err)
+	c.err = nil
+	if err := c.enter(c.tree.root, 0, to); err != nil {
+		return c.stop(err)
 	}
-	return c.here()
+	return c.take(c.index, 0)
 }
 
 // Seek goes to the first entry whose key is not less than the given one.
@@ -71,7 +72,7 @@ func (c *Cursor) Seek(seek []byte) (key, value []byte, err error) {
 		return c.stop(err)
 	}
 	if c.index < c.leaf.count || c.leaf.count == 0 {
-		return c.here()
+		return c.take(c.index, 0)
 	}
 	c.index-- // and from there on, to a key that is greater than the one sought
 	c.key, c.place = seek, inside
@@ -82,105 +83,12 @@ func (c *Cursor) Seek(seek []byte) (key, value []byte, err error) {
 	return key, value, err
 }
 
-// descend goes to the leaf where the key belongs, and there to the first element
-// that is not less, which may be beyond the last one.
-func (c *Cursor) descend(key []byte) error {
-	id := c.tree.root
-	for depth := range maxDepth {
-		v, err := c.tree.page(id, depth)
-		if err != nil {
-			return err
-		}
-		i, exact, ok := v.search(key)
-		if !ok {
-			return pageError(id, v.fault(i))
-		}
-		if !v.branch {
-			c.leaf, c.id, c.index, c.depth = v, id, i, depth
-			return nil
-		}
-		if !exact && i > 0 {
-			i--
-		}
-		if depth < len(c.path) {
-			c.path[depth] = turn{id, i}
-		}
-		id = v.child(i)
-	}
-	return pageError(c.tree.root, errTooDeep)
-}
-
-// enter goes down from the page id, which is at the given depth, to the entry
-// beneath it from which all others there are in the direction.
-func (c *Cursor) enter(id uint64, depth int, to place) error {
-	for ; depth < maxDepth; depth++ {
-		v, err := c.tree.page(id, depth)
-		if err != nil {
-			return err
-		}
-		i := 0
-		if to == before {
-			i = max(v.count-1, 0)
-		}
-		if !v.branch {
-			c.leaf, c.id, c.index, c.depth = v, id, i, depth
-			return nil
-		}
-		if depth < len(c.path) {
-			c.path[depth] = turn{id, i}
-		}
-		id = v.child(i)
-	}
-	return pageError(c.tree.root, errTooDeep)
-}
-
-// here returns the entry of the element where the cursor is, which must have a
-// key, and makes it the cursor's place.
-func (c *Cursor) here() (key, value []byte, err error) {
-	if c.leaf.count == 0 { // an empty bucket
-		c.place = after
-		return nil, nil, nil
-	}
-	key, value, nested, err := c.leaf.entry(c.index)
-	if err != nil {
-		return c.stop(pageError(c.id, err))
-	}
-	if nested {
-		value = nil
-	}
-	c.key, c.place = key, inside
-	return key, value, nil
-}
-
-// stop makes the error the one that the cursor returns until it is placed anew.
-func (c *Cursor) stop(err error) (key, value []byte, _ error) {
-	c.err, c.key, c.place = err, nil, nowhere
-	return nil, nil, err
-}
-
-// disorder stops the cursor, since the key in its leaf is not in order.
-func (c *Cursor) disorder(key []byte) ([]byte, []byte, error) {
-	return c.stop(pageError(c.id, fmt.Errorf("%w: %.64q", errOrder, key)))
-}
-
 // Next goes to the next entry. A cursor that is not placed goes to the first one.
 func (c *Cursor) Next() (key, value []byte, err error) {
 	if c.place != inside || c.index+1 >= c.leaf.count {
 		return c.leave(after)
 	}
-	key, value, nested, err := c.leaf.entry(c.index + 1)
-	if err != nil {
-		return c.stop(pageError(c.id, err))
-	}
-	if bytes.Compare(key, c.key) <= 0 {
-		return c.disorder(key)
-	}
-	if nested {
-		value = nil
-	}
-	c.index++
-	c.key = key
-	return key, value, nil
+	return c.take(c.index+1, 1)
 }
 
 // Prev goes to the entry before. A cursor that is not placed stays so.
@@ -188,19 +96,33 @@ func (c *Cursor) Prev() (key, value []byte, err error) {
 	if c.place != inside || c.index == 0 {
 		return c.leave(before)
 	}
-	key, value, nested, err := c.leaf.entry(c.index - 1)
-	if err != nil {
+	return c.take(c.index-1, -1)
+}
+
+// take makes the element i of the leaf the cursor's place, and returns its entry.
+// Its key must compare to the one before as order says, unless that is 0.
+func (c *Cursor) take(i, order int) (key, value []byte, err error) {
+	if c.leaf.count == 0 { // an empty bucket
+		c.place = after
+		return nil, nil, nil
+	}
+	key, value, nested, err := c.leaf.entry(i)
+	switch {
+	case err != nil:
 		return c.stop(pageError(c.id, err))
-	}
-	if bytes.Compare(key, c.key) >= 0 {
-		return c.disorder(key)
-	}
-	if nested {
+	case order != 0 && bytes.Compare(key, c.key) != order:
+		return c.stop(pageError(c.id, fmt.Errorf("%w: element %d, %.64q", errOrder, i, key)))
+	case nested:
 		value = nil
 	}
-	c.index--
-	c.key = key
+	c.index, c.key, c.place = i, key, inside
 	return key, value, nil
+}
+
+// stop makes the error the one that the cursor returns until it is placed anew.
+func (c *Cursor) stop(err error) (key, value []byte, _ error) {
+	c.err, c.key, c.place = err, nil, nowhere
+	return nil, nil, err
 }
 
 // leave is a step in the direction of the place to, where that is not to the
@@ -214,24 +136,19 @@ func (c *Cursor) leave(to place) (key, value []byte, err error) {
 	case c.place == nowhere:
 		return c.First()
 	case c.place != inside: // back from one end
-		return c.here()
+		return c.take(c.index, 0)
 	}
-	last := c.key
 	moved, err := c.turn(to)
-	if err != nil {
+	switch {
+	case err != nil:
 		return c.stop(err)
-	}
-	if !moved {
+	case !moved:
 		c.place = to
 		return nil, nil, nil
+	case to == before:
+		return c.take(c.index, -1)
 	}
-	if key, value, err = c.here(); err != nil {
-		return nil, nil, err
-	}
-	if order := bytes.Compare(key, last); order == 0 || order > 0 != (to == after) {
-		return c.disorder(key)
-	}
-	return key, value, nil
+	return c.take(c.index, 1)
 }
 
 // turn goes to the nearest element of the next leaf in the direction, and reports
@@ -242,14 +159,64 @@ func (c *Cursor) turn(to place) (moved bool, err error) {
 		step = -1
 	}
 	for d := c.depth - 1; d >= 0; d-- {
-		v, err := c.tree.page(c.path[d].id, d)
-		if err != nil {
-			return false, err
-		}
-		if i := c.path[d].index + step; i >= 0 && i < v.count && v.branch {
-			c.path[d].index = i
-			return true, c.enter(v.child(i), d+1, to)
+		up := &c.path[d]
+		if i := up.index + step; i >= 0 && i < up.count {
+			up.index = i
+			if err := c.tree.load(&c.leaf, up.id, d); err != nil {
+				return false, err
+			}
+			if c.leaf.count != up.count { // the bytes have changed since
+				return false, pageError(up.id, errCount)
+			}
+			return true, c.enter(c.leaf.child(i), d+1, to)
 		}
 	}
 	return false, nil
+}
+
+// enter goes down from the page id, which is at the given depth, to the entry
+// beneath it from which all others there are in the direction.
+func (c *Cursor) enter(id uint64, depth int, to place) error {
+	v := &c.leaf
+	for ; depth < maxDepth; depth++ {
+		if err := c.tree.load(v, id, depth); err != nil {
+			return err
+		}
+		i := 0
+		if to == before {
+			i = max(v.count-1, 0)
+		}
+		if !v.branch() {
+			c.id, c.index, c.depth = id, i, depth
+			return nil
+		}
+		c.path[depth] = turn{id, i, v.count}
+		id = v.child(i)
+	}
+	return pageError(c.tree.root, errTooDeep)
+}
+
+// descend goes to the leaf where the key belongs, and there to the first element
+// that is not less, which may be beyond the last one.
+func (c *Cursor) descend(key []byte) error {
+	v, id := &c.leaf, c.tree.root
+	for depth := range maxDepth {
+		if err := c.tree.load(v, id, depth); err != nil {
+			return err
+		}
+		i, exact, ok := v.search(key)
+		if !ok {
+			return pageError(id, v.fault(i))
+		}
+		if !v.branch() {
+			c.id, c.index, c.depth = id, i, depth
+			return nil
+		}
+		if !exact && i > 0 {
+			i--
+		}
+		c.path[depth] = turn{id, i, v.count}
+		id = v.child(i)
+	}
+	return pageError(c.tree.root, errTooDeep)
 }

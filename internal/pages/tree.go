@@ -82,48 +82,55 @@ func MetaOf(data []byte, pageSize int, txid uint64) (Meta, error) {
 
 // A view is a branch or a leaf in memory.
 type view struct {
-	b      []byte // all that it takes
-	count  int    // elements; b has room for as many
-	branch bool
-	keys   int // where an element has the position and the size of its key
+	b     []byte // all that it takes
+	count int    // elements; b has room for as many
+	keys  int    // where an element has the position and the size of its key: 0 in a branch, 4 in a leaf
 }
 
-// page returns the page id. Only the root of a tree may be empty.
-func (m *Map) page(id uint64, root bool) (view, error) {
+// inLeaf is the keys of a leaf.
+const inLeaf = 4
+
+// branch reports whether v is a branch.
+func (v *view) branch() bool { return v.keys != inLeaf }
+
+// load makes v the page id. Only the root of a tree may be empty.
+func (m *Map) load(v *view, id uint64, root bool) error {
 	if id < firstPage || id >= m.pages {
-		return view{}, pageError(id, errBounds)
+		return pageError(id, errBounds)
 	}
 	b := m.data[id<<m.shift:]
 	h := headerOf(b)
 	size := uint64(1) << m.shift
-	v := view{count: int(h.count)}
-	switch {
-	case h.id != id:
-		return view{}, pageError(id, fmt.Errorf("%w: %d", errID, h.id))
-	case h.flags == leafPage:
-		v.keys = 4
-	case h.flags == branchPage:
-		v.branch = true
-	default:
-		return view{}, pageError(id, fmt.Errorf("%w: %#x", errKind, h.flags))
-	}
-	if h.overflow > 0 {
-		if uint64(h.overflow) >= m.pages-id {
-			return view{}, pageError(id, fmt.Errorf("%w: %d more", errOverflow, h.overflow))
+	if h.id != id || h.flags != leafPage && h.flags != branchPage || h.overflow > 0 || h.count == 0 {
+		var err error
+		if size, err = m.size(id, h, root); err != nil {
+			return pageError(id, err)
 		}
-		if v.count > 2*minKeys {
-			return view{}, pageError(id, fmt.Errorf("%w: %d", errCrowded, v.count))
-		}
-		size += uint64(h.overflow) << m.shift
 	}
 	v.b = b[:size:size]
-	switch {
-	case v.count > v.room():
-		return view{}, pageError(id, fmt.Errorf("%w: %d", errCount, v.count))
-	case v.count == 0 && (v.branch || !root):
-		return view{}, pageError(id, errEmpty)
+	v.count = int(h.count)
+	v.keys = int(h.flags-branchPage) * inLeaf
+	if v.count > v.room() {
+		return pageError(id, fmt.Errorf("%w: %d", errCount, v.count))
 	}
-	return v, nil
+	return nil
+}
+
+// size returns how many bytes the page id takes, which is not the usual page.
+func (m *Map) size(id uint64, h header, root bool) (uint64, error) {
+	switch {
+	case h.id != id:
+		return 0, fmt.Errorf("%w: %d", errID, h.id)
+	case h.flags != leafPage && h.flags != branchPage:
+		return 0, fmt.Errorf("%w: %#x", errKind, h.flags)
+	case uint64(h.overflow) >= m.pages-id:
+		return 0, fmt.Errorf("%w: %d more", errOverflow, h.overflow)
+	case h.overflow > 0 && h.count > 2*minKeys:
+		return 0, fmt.Errorf("%w: %d", errCrowded, h.count)
+	case h.count == 0 && (h.flags == branchPage || !root):
+		return 0, errEmpty
+	}
+	return (uint64(h.overflow) + 1) << m.shift, nil
 }
 
 // pageError says on which page something is wrong.
@@ -152,10 +159,11 @@ func (v *view) child(i int) uint64 { return le.Uint64(v.b[headerSize+i*elemSize+
 func (v *view) entry(i int) (key, value []byte, nested bool, err error) {
 	at := headerSize + i*elemSize
 	e := v.b[at : at+elemSize]
-	flags := le.Uint32(e)
-	off := uint64(at) + uint64(le.Uint32(e[4:]))
-	mid := off + uint64(le.Uint32(e[8:]))
-	end := mid + uint64(le.Uint32(e[12:]))
+	front, sizes := le.Uint64(e), le.Uint64(e[8:])
+	flags := uint32(front)
+	off := uint64(at) + front>>32
+	mid := off + sizes&(1<<32-1)
+	end := mid + sizes>>32
 	if flags > bucketFlag || off == mid || end > uint64(len(v.b)) {
 		return nil, nil, false, v.fault(i)
 	}
@@ -164,7 +172,7 @@ func (v *view) entry(i int) (key, value []byte, nested bool, err error) {
 
 // fault says what is wrong with the element i.
 func (v *view) fault(i int) error {
-	n := node{branch: v.branch, head: v.b}
+	n := node{branch: v.branch(), head: v.b}
 	e := n.elem(i)
 	if err := e.check(i, e.off, int64(len(v.b))); err != nil {
 		return err
@@ -176,19 +184,24 @@ func (v *view) fault(i int) error {
 // it has that very key, and whether all keys that were looked at are in the page:
 // i is one that isn't if they are not.
 func (v *view) search(key []byte) (i int, exact, ok bool) {
+	b, keys := v.b, v.keys
 	lo, hi := 0, v.count
 	for lo < hi {
 		mid := int(uint(lo+hi) / 2)
-		k := v.key(mid)
-		if k == nil {
+		at := headerSize + mid*elemSize
+		n := le.Uint64(b[at+keys:])
+		off := uint64(at) + n&(1<<32-1)
+		end := off + n>>32
+		if off == end || end > uint64(len(b)) {
 			return mid, false, false
 		}
-		switch bytes.Compare(k, key) {
-		case 0:
+		order := bytes.Compare(b[off:end], key)
+		if order == 0 {
 			return mid, true, true
-		case -1:
+		}
+		if order < 0 {
 			lo = mid + 1
-		default:
+		} else {
 			hi = mid
 		}
 	}
@@ -241,44 +254,44 @@ func (m *Map) Buckets(fn func(name []byte) bool) error {
 // Sequence returns the bucket's sequence number.
 func (t *Tree) Sequence() uint64 { return t.sequence }
 
-// page returns the page id of the tree, which is at the given depth.
-func (t *Tree) page(id uint64, depth int) (view, error) {
+// load makes v the page id of the tree, which is at the given depth.
+func (t *Tree) load(v *view, id uint64, depth int) error {
 	if t.inline.b != nil {
-		return t.inline, nil
+		*v = t.inline
+		return nil
 	}
-	return t.m.page(id, depth == 0)
+	return t.m.load(v, id, depth == 0)
 }
 
-// find returns the leaf where the key belongs, its page, and the number of the
-// first element in it that is not less.
-func (t *Tree) find(key []byte) (v view, id uint64, i int, exact bool, err error) {
+// find makes v the leaf where the key belongs, and returns its page, the number of
+// the first element in it that is not less, and whether that has the key.
+func (t *Tree) find(v *view, key []byte) (id uint64, i int, exact bool, err error) {
 	id = t.root
 	for depth := range maxDepth {
-		v, err = t.page(id, depth)
-		if err != nil {
-			return v, id, 0, false, err
+		if err := t.load(v, id, depth); err != nil {
+			return id, 0, false, err
 		}
-		var ok bool
-		i, exact, ok = v.search(key)
+		i, exact, ok := v.search(key)
 		if !ok {
-			return v, id, i, false, pageError(id, v.fault(i))
+			return id, i, false, pageError(id, v.fault(i))
 		}
-		if !v.branch {
-			return v, id, i, exact, nil
+		if !v.branch() {
+			return id, i, exact, nil
 		}
 		if !exact && i > 0 {
 			i--
 		}
 		id = v.child(i)
 	}
-	return v, id, 0, false, pageError(t.root, errTooDeep)
+	return id, 0, false, pageError(t.root, errTooDeep)
 }
 
 // Get returns the value under the key: nil if there is none, and not nil if it is
 // empty. Its error is [ErrNested] if the key is that of a bucket, or else says
 // what is wrong with a page that was read.
 func (t *Tree) Get(key []byte) ([]byte, error) {
-	v, id, i, exact, err := t.find(key)
+	var v view
+	id, i, exact, err := t.find(&v, key)
 	if err != nil || !exact {
 		return nil, err
 	}
@@ -294,7 +307,8 @@ func (t *Tree) Get(key []byte) ([]byte, error) {
 
 // Bucket returns the bucket with that name in this one, and whether there is one.
 func (t *Tree) Bucket(name []byte) (in Tree, found bool, err error) {
-	v, id, i, exact, err := t.find(name)
+	var v view
+	id, i, exact, err := t.find(&v, name)
 	if err != nil || !exact {
 		return Tree{}, false, err
 	}
@@ -336,7 +350,7 @@ func (t *Tree) open(id uint64, value []byte) (Tree, error) {
 	}
 	h := headerOf(rest)
 	in.root = id
-	in.inline = view{b: rest, count: int(h.count), keys: 4}
+	in.inline = view{b: rest, count: int(h.count), keys: inLeaf}
 	switch {
 	case h.flags != leafPage:
 		return Tree{}, fmt.Errorf("%w: %#x", errKind, h.flags)
