@@ -202,8 +202,21 @@ func fail(calls []*applyCall, err error) {
 }
 
 // writable returns a handle that may write the calls. Until release is called no
-// read begins, if one could be in the way.
+// read begins, if one could be in the way, and no other process writes.
 func (s *BoltStore) writable(calls []*applyCall) (h *boltHandle, release func(), err error) {
+	if err := s.enter(context.Background()); err != nil {
+		return nil, nil, err
+	}
+	h, resume, err := s.ready(calls)
+	if err != nil {
+		s.leave()
+		return nil, nil, err
+	}
+	return h, func() { resume(); s.leave() }, nil
+}
+
+// ready is writable in a turn that was taken.
+func (s *BoltStore) ready(calls []*applyCall) (h *boltHandle, release func(), err error) {
 	if s.failed != nil {
 		return nil, nil, fmt.Errorf("%w after a failure, until %s is opened again: %v", ErrReadOnly, s.path, s.failed)
 	}
@@ -352,6 +365,7 @@ func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCa
 	txid := uint64(tx.ID())
 	err := h.guard(tx.Commit)
 	if err == nil {
+		s.seen = txid
 		return nil
 	}
 	h.broken = true
@@ -448,6 +462,7 @@ func (s *BoltStore) heal() (txid uint64, err error) {
 			healing = errors.Join(healing, f.Close())
 		}
 		if err = healing; err == nil {
+			s.seen = meta.Txid
 			return meta.Txid, nil
 		}
 	}

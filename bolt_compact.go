@@ -53,7 +53,7 @@ func (s *BoltStore) compact(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	release()
+	defer release()
 	tmp, err := tempFile(s.path)
 	if err != nil {
 		return err
@@ -219,7 +219,7 @@ func (s *BoltStore) takeOver(tmp *os.File, old *boltHandle) error {
 		return errors.Join(pathless(err), tmp.Close())
 	}
 	before := s.own
-	s.own = tmp
+	s.own, s.seen = tmp, 0
 	defer before.Close()
 	old.broken = true // until there is a handle of the new file
 	if err := syncFolder(s.path); err != nil {

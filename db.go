@@ -38,6 +38,16 @@ type Options struct {
 	// use the store.
 	Progress func(table string, done, total int)
 
+	// Shared lets several processes work on one file, all of which open it so: each
+	// locks it only for one read or one commit, and they take turns. Its calls return
+	// [ErrLocked] if their turn does not come within LockTimeout. A process that opens
+	// the file without Shared has to wait for nobody, but all others for it.
+	//
+	// A commit costs more, since each process looks at what the others wrote; a View
+	// keeps all others out for as long as it runs. If another process changes the
+	// schema of a table that the DB has declared, its calls return [ErrSchema].
+	Shared bool
+
 	// ReadOnly opens the file for reading only, beside other readers. A file
 	// that does not exist is not created; commits return [ErrReadOnly].
 	ReadOnly bool
