@@ -36,8 +36,9 @@ var (
 	// ErrCorrupt is returned when stored bytes are not what was written there.
 	ErrCorrupt = errors.New("corrupt")
 
-	// ErrLocked is returned when another process has the file open.
-	ErrLocked = errors.New("locked by another process")
+	// ErrLocked is returned when another process has the file open, or when a View
+	// that has to end first still runs.
+	ErrLocked = errors.New("locked")
 
 	// ErrReadOnly is returned when a change meets a store, a file or a session
 	// that only reads.
@@ -53,6 +54,11 @@ var (
 
 	// ErrTooLarge is returned when a key or a value is larger than a store can hold.
 	ErrTooLarge = errors.New("too large")
+
+	// ErrUnknownOutcome is returned by a commit when the disk has failed in such a
+	// way that nobody can tell whether the commit will be there when the file is
+	// opened again. The store takes no more changes.
+	ErrUnknownOutcome = errors.New("outcome unknown")
 )
 
 // A RecordError says which record an error is about. Fields that are not known,

@@ -71,7 +71,7 @@ func (s *MemStore) Apply(ctx context.Context, changes *ChangeSet) error {
 // A second Close waits for the first and returns nil.
 func (s *MemStore) Close() error {
 	s.closing.Do(func() {
-		s.calls.shut()
+		<-s.calls.shut()
 		s.state.Store(nil)
 	})
 	return nil

@@ -42,7 +42,8 @@ type Store interface {
 	Apply(ctx context.Context, changes *ChangeSet) error
 
 	// Close waits for the calls that are under way and frees the store. The
-	// methods called after it return [ErrClosed]; a second Close returns nil.
+	// methods called after it return [ErrClosed]; a second Close returns nil. It may
+	// give up on a View that does not end, with [ErrLocked].
 	Close() error
 }
 

@@ -1,0 +1,203 @@
+package userdata
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+const (
+	// unixMmapSize is 4 GiB with 64-bit addresses, else 0. It costs address
+	// space only: a file that grows within its mapping need not be mapped anew,
+	// for which bbolt would wait for all readers and copy what it is about to write.
+	unixMmapSize = 4 << 30 * (math.MaxInt >> 62)
+
+	// A file grows by its own size, within these bounds: bbolt's fixed 16 MiB
+	// would make every small file that large.
+	minFileGrowth = 64 << 10
+	maxFileGrowth = 16 << 20
+)
+
+// A boltHandle is one opening of the file by bbolt. A store has one, but for the
+// time after a failed commit: then reads that began before go on with the old one.
+type boltHandle struct {
+	db   *bbolt.DB
+	file *os.File // bbolt's descriptor; nil where the store does not own the lock
+	log  *slog.Logger
+
+	// span is how many bytes of the file are mapped, at least.
+	span int64
+
+	// broken tells that a write transaction of this handle failed: it must not
+	// write any more. wedged tells that it can't be closed either, since bbolt
+	// panicked while it held its own locks. Both are the writer's.
+	broken, wedged bool
+
+	// views counts the reads that use the handle; retired tells that it is no
+	// longer the store's, and is to be closed after the last of them. Both are
+	// under the store's lock.
+	views   int
+	retired bool
+}
+
+// openHandle lets bbolt open the file, which is locked by own where the store
+// owns the lock; else own is closed. A large mapping is done without if the
+// process may not have it.
+func openHandle(own *os.File, path string, o *Options) (*boltHandle, error) {
+	bo := boltOptions(o)
+	h, err := tryHandle(own, path, bo, o.Logger)
+	if errors.Is(err, syscall.ENOMEM) && bo.InitialMmapSize > 0 {
+		o.Logger.Info("userdata: no address space for a large mapping, opening without", "path", path, "size", bo.InitialMmapSize)
+		bo.InitialMmapSize = 0
+		h, err = tryHandle(own, path, bo, o.Logger)
+	}
+	return h, err
+}
+
+func tryHandle(own *os.File, path string, bo *bbolt.Options, log *slog.Logger) (*boltHandle, error) {
+	h := &boltHandle{log: log}
+	bo.OpenFile = func(path string, flag int, mode fs.FileMode) (*os.File, error) {
+		if !ownsLock {
+			return os.OpenFile(path, flag&^os.O_CREATE, mode)
+		}
+		f, err := duplicate(own)
+		h.file = f
+		return f, err
+	}
+	err := h.guard(func() (err error) {
+		h.db, err = bbolt.Open(path, fileMode, bo)
+		return err
+	})
+	if err != nil {
+		if h.file != nil {
+			h.file.Close() // bbolt has done so already, unless it panicked
+		}
+		return nil, boltOpenError(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, errors.Join(pathless(err), h.close())
+	}
+	h.span = mappedSize(max(info.Size(), int64(bo.InitialMmapSize)))
+	return h, nil
+}
+
+// boltOptions translates options, whose zero values stand for defaults.
+func boltOptions(o *Options) *bbolt.Options {
+	bo := &bbolt.Options{
+		Timeout:      o.lockTimeout(),
+		ReadOnly:     o.ReadOnly,
+		FreelistType: bbolt.FreelistMapType,
+		NoStatistics: true,
+	}
+	if !o.ReadOnly && runtime.GOOS != "windows" { // there the file itself would get that size
+		bo.InitialMmapSize = unixMmapSize
+	}
+	return bo
+}
+
+// boltOpenError translates an error of bbolt.Open.
+func boltOpenError(err error) error {
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return ErrLocked
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
+		return corruptf("not a bbolt file: %v", err)
+	}
+	return pathless(err) // the path is said already
+}
+
+// mappedSize is how much bbolt maps of a file of this size: a power of two from
+// 32 KiB to 1 GiB, then whole GiB.
+func mappedSize(size int64) int64 {
+	for n := int64(32 << 10); n <= 1<<30; n *= 2 {
+		if size <= n {
+			return n
+		}
+	}
+	return (size + 1<<30 - 1) &^ (1<<30 - 1)
+}
+
+// close gives back what the handle has. The descriptor goes first where it is
+// ours: bbolt's attempt to unlock the file, which the store still holds, then
+// fails. A wedged handle leaves its mapping behind, which is address space.
+func (h *boltHandle) close() error {
+	var err error
+	if h.file != nil {
+		err = h.file.Close()
+	}
+	if h.wedged {
+		return err
+	}
+	closing := h.guard(h.db.Close)
+	if h.file != nil && (errors.Is(closing, syscall.EBADF) || errors.Is(closing, os.ErrClosed)) {
+		closing = nil
+	}
+	return errors.Join(err, closing)
+}
+
+// guard runs fn, which works on the mapped file: a panic in it, and a fault
+// because the file is shorter than it says, become ErrCorrupt. Nothing of the
+// caller's may run inside.
+func (h *boltHandle) guard(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			h.log.Error("userdata: panic in a damaged file", "panic", r, "stack", string(debug.Stack()))
+			err = corruptf("%v", r)
+		}
+	}()
+	return fn()
+}
+
+// view runs the function of a View, which is the caller's: its panics go on. But a
+// fault at an address in the mapped file is the file's fault, and becomes
+// ErrCorrupt.
+func (h *boltHandle) view(base uintptr, size int64, fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		r := recover()
+		if r == nil {
+			return // or Goexit
+		}
+		fault, ok := r.(interface{ Addr() uintptr })
+		if !ok || fault.Addr() < base || fault.Addr() >= base+uintptr(size) {
+			panic(r)
+		}
+		err = corruptf("the file is shorter than it says, or can't be read: %v", r)
+	}()
+	return fn()
+}
+
+// lockTimeout returns LockTimeout, or what stands for 0.
+func (o *Options) lockTimeout() time.Duration {
+	if o.LockTimeout == 0 {
+		return defaultLockTimeout // bbolt's 0 waits for ever
+	}
+	return o.LockTimeout
+}
+
+// errnoOf adds the system's error to one that has it only in its text, as some of
+// bbolt's do, so that errors.Is finds it.
+func errnoOf(err error) error {
+	if _, ok := errors.AsType[syscall.Errno](err); ok || err == nil {
+		return err
+	}
+	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EINTR, syscall.EFBIG, syscall.EROFS, syscall.ENOMEM, syscall.EBADF} {
+		text, cause := err.Error(), errno.Error()
+		if len(text) > len(cause) && text[len(text)-len(cause):] == cause {
+			return fmt.Errorf("%s%w", text[:len(text)-len(cause)], errno)
+		}
+	}
+	return err
+}

@@ -1,0 +1,177 @@
+package userdata
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/seed-5df914be/userdata/internal/pages"
+)
+
+// A boltSnapshot reads the mapped file as one bbolt read transaction sees it. The
+// transaction keeps the pages from being used anew; they are read by package pages,
+// which does not trust them. Beyond the end of the file there is a fault, which is
+// for the caller to expect: see boltHandle.view.
+type boltSnapshot struct {
+	version uint64
+	file    pages.Map
+	recent  []boltBucket // those asked for
+}
+
+// A boltBucket is a bucket of a snapshot, or the lack of one.
+type boltBucket struct {
+	name  string
+	tree  pages.Tree
+	found bool
+}
+
+// cursors are for scans, which may be nested: they are large.
+var cursors = sync.Pool{New: func() any { return new(pages.Cursor) }}
+
+// newBoltSnapshot returns the snapshot of a read transaction. At most span bytes
+// of the file are mapped.
+func newBoltSnapshot(tx *bbolt.Tx, span int64) (*boltSnapshot, error) {
+	info := tx.DB().Info()
+	size := min(tx.Size(), span)
+	data := unsafe.Slice(*(**byte)(unsafe.Pointer(&info.Data)), size) // the mapping, for as long as tx is open
+	file, err := pages.NewMap(data, pages.Meta{
+		PageSize:  uint32(info.PageSize),
+		Root:      uint64(tx.Cursor().Bucket().RootPage()),
+		HighWater: uint64(size) / uint64(info.PageSize),
+		Txid:      uint64(tx.ID()),
+	})
+	if err != nil {
+		return nil, corruptf("%w", err)
+	}
+	return &boltSnapshot{version: boltVersion(tx), file: file}, nil
+}
+
+// boltVersion is the version of the state that the transaction found: the id of
+// the one that wrote it, plus one, since a new file may begin with 0. A write
+// transaction has its own id, which is one more already.
+func boltVersion(tx *bbolt.Tx) uint64 {
+	if tx.Writable() {
+		return uint64(tx.ID())
+	}
+	return uint64(tx.ID()) + 1
+}
+
+// Version implements [Snapshot].
+func (s *boltSnapshot) Version() uint64 { return s.version }
+
+// Buckets implements [Snapshot].
+func (s *boltSnapshot) Buckets() ([]string, error) {
+	var names []string
+	err := s.file.Buckets(func(name []byte) bool {
+		names = append(names, string(name))
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("userdata: buckets: %w", corruptf("%w", err))
+	}
+	return names, nil
+}
+
+// bucket returns the bucket, whose tree is empty if it does not exist.
+func (s *boltSnapshot) bucket(name string) (*boltBucket, error) {
+	for i := range s.recent {
+		if s.recent[i].name == name {
+			return &s.recent[i], nil
+		}
+	}
+	tree, found, err := s.file.Bucket([]byte(name))
+	if err != nil {
+		return nil, pageFault(name, nil, err)
+	}
+	s.recent = append(s.recent, boltBucket{name, tree, found})
+	return &s.recent[len(s.recent)-1], nil
+}
+
+// pageFault says where the pages are not what they should be.
+func pageFault(bucket string, key []byte, err error) error {
+	switch {
+	case errors.Is(err, pages.ErrNested):
+		return strayError(bucket, key)
+	case key == nil:
+		return fmt.Errorf("userdata: bucket %s: %w", bucket, corruptf("%w", err))
+	}
+	return fmt.Errorf("userdata: bucket %s, key %x: %w", bucket, key, corruptf("%w", err))
+}
+
+// sum returns the sum that the bucket keeps, 0 if it does not exist.
+func (s *boltSnapshot) sum(name string) (bucketSum, error) {
+	b, err := s.bucket(name)
+	if err != nil || !b.found {
+		return 0, err
+	}
+	return bucketSum(b.tree.Sequence()), nil
+}
+
+// Get implements [Snapshot].
+func (s *boltSnapshot) Get(bucket string, key []byte) ([]byte, error) {
+	b, err := s.bucket(bucket)
+	if err != nil || !b.found {
+		return nil, err
+	}
+	value, err := b.tree.Get(key)
+	if err != nil {
+		return nil, pageFault(bucket, key, err)
+	}
+	return value, nil
+}
+
+// Scan implements [Snapshot]. A scan of a whole bucket finds out if entries are
+// missing.
+func (s *boltSnapshot) Scan(bucket string, r Range, fn func(key, value []byte) bool) error {
+	b, err := s.bucket(bucket)
+	if err != nil || !b.found {
+		return err
+	}
+	want, whole := bucketSum(b.tree.Sequence()), r.From == nil && r.To == nil
+	c := cursors.Get().(*pages.Cursor)
+	defer cursors.Put(c)
+	c.Reset(&b.tree)
+	step := c.Next
+	if r.Reverse {
+		step = c.Prev
+	}
+	n := uint32(0)
+	key, value, err := seekRange(c, r)
+	for ; key != nil && r.Contains(key); key, value, err = step() {
+		if value == nil {
+			return strayError(bucket, key)
+		}
+		if !fn(key, value) {
+			return nil
+		}
+		n++
+	}
+	switch {
+	case err != nil:
+		return pageFault(bucket, nil, err)
+	case whole && want != 0 && n != want.count():
+		return fmt.Errorf("userdata: bucket %s: %w", bucket, corruptf("%d entries, where %d should be", n, want.count()))
+	}
+	return nil
+}
+
+// seekRange moves the cursor to where a scan of the range begins. The entry
+// there, if any, may be beyond the range's other end.
+func seekRange(c *pages.Cursor, r Range) (key, value []byte, err error) {
+	switch {
+	case !r.Reverse:
+		return c.Seek(r.From)
+	case r.To == nil:
+		return c.Last()
+	}
+	if key, _, err := c.Seek(r.To); err != nil || key == nil {
+		if err != nil {
+			return nil, nil, err
+		}
+		return c.Last()
+	}
+	return c.Prev()
+}

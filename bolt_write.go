@@ -1,0 +1,158 @@
+package userdata
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/seed-5df914be/userdata/internal/pages"
+)
+
+// A boltWriter applies change sets in one write transaction, each on top of those
+// before.
+type boltWriter struct {
+	tx    *bbolt.Tx
+	paths *pages.Paths // checks what is touched; nil if the file is trusted
+	spoil error        // why it can't be checked
+
+	name   string
+	cursor *bbolt.Cursor // in the bucket of that name; nil if it does not exist
+}
+
+// distrust makes the writer check what it touches. Nothing was written yet.
+func (w *boltWriter) distrust(span int64) {
+	snap, err := newBoltSnapshot(w.tx, span)
+	if err != nil {
+		w.spoil = err
+		return
+	}
+	w.paths = pages.NewPaths(snap.file)
+}
+
+// verify checks the pages that bbolt looks at when it makes the changes.
+func (w *boltWriter) verify(changes []Change) error {
+	if w.spoil != nil || w.paths == nil {
+		return w.spoil
+	}
+	var tree pages.Tree
+	found := false
+	for i := range changes {
+		ch := &changes[i]
+		if i == 0 || ch.Bucket != changes[i-1].Bucket {
+			var err error
+			if tree, found, err = w.paths.Bucket([]byte(ch.Bucket)); err != nil {
+				return pageFault(ch.Bucket, nil, err)
+			}
+		}
+		check := w.paths.Put
+		if ch.Value == nil {
+			check = w.paths.Delete
+		}
+		if !found {
+			continue
+		}
+		if err := check(&tree, ch.Key); err != nil {
+			return pageFault(ch.Bucket, ch.Key, err)
+		}
+	}
+	return nil
+}
+
+// get returns the value under the key, or nil if there is none.
+func (w *boltWriter) get(bucket string, key []byte) ([]byte, error) {
+	if w.cursor == nil || bucket != w.name {
+		w.name, w.cursor = bucket, nil
+		if b := w.tx.Bucket([]byte(bucket)); b != nil {
+			w.cursor = b.Cursor()
+		} else if key, _ := w.tx.Cursor().Seek([]byte(bucket)); key != nil && string(key) == bucket {
+			return nil, strayError(bucket, nil)
+		}
+	}
+	if w.cursor == nil {
+		return nil, nil
+	}
+	found, value := w.cursor.Seek(key)
+	switch {
+	case found == nil || !bytes.Equal(found, key):
+		return nil, nil
+	case value == nil:
+		return nil, strayError(bucket, key)
+	}
+	return value, nil
+}
+
+// write makes the changes. bbolt keeps the values' slices until the transaction is
+// committed, so they must not change before.
+func (w *boltWriter) write(changes []Change) error {
+	w.cursor = nil // of pages that change now
+	for len(changes) > 0 {
+		n := 1
+		for n < len(changes) && changes[n].Bucket == changes[0].Bucket {
+			n++
+		}
+		if err := w.writeBucket(changes[:n]); err != nil {
+			return err
+		}
+		changes = changes[n:]
+	}
+	return nil
+}
+
+// writeBucket makes changes that are all in one bucket, and keeps its sum. It
+// creates the bucket if a value is put into it.
+func (w *boltWriter) writeBucket(changes []Change) error {
+	name := []byte(changes[0].Bucket)
+	b := w.tx.Bucket(name)
+	var sum bucketSum
+	if b != nil {
+		sum = sumOf(b)
+	}
+	for i := range changes {
+		ch := &changes[i]
+		var err error
+		if ch.Value == nil && b == nil {
+			continue
+		}
+		if b == nil {
+			if b, err = w.tx.CreateBucket(name); err != nil {
+				return boltWriteError(ch.Bucket, nil, err)
+			}
+		}
+		if old := b.Get(ch.Key); old != nil {
+			sum = sum.without(ch.Key, old)
+		}
+		if ch.Value == nil {
+			err = b.Delete(ch.Key)
+		} else {
+			sum = sum.with(ch.Key, ch.Value)
+			err = b.Put(ch.Key, ch.Value)
+		}
+		if err != nil {
+			return boltWriteError(ch.Bucket, ch.Key, err)
+		}
+	}
+	if b == nil {
+		return nil
+	}
+	return b.SetSequence(uint64(sum))
+}
+
+// boltWriteError translates an error of a put, a delete or a new bucket.
+func boltWriteError(bucket string, key []byte, err error) error {
+	if errors.Is(err, berrors.ErrIncompatibleValue) {
+		return strayError(bucket, key)
+	}
+	return fmt.Errorf("userdata: apply: bucket %s, key %x: %w", bucket, key, err)
+}
+
+// strayError says that a bucket is where a value should be, or, if key is nil,
+// a value where the bucket should be.
+func strayError(bucket string, key []byte) error {
+	if key == nil {
+		return fmt.Errorf("userdata: bucket %s: %w", bucket, corruptf("a value in its place"))
+	}
+	return fmt.Errorf("userdata: bucket %s, key %x: %w", bucket, key, corruptf("a bucket in its place"))
+}
