@@ -172,17 +172,19 @@ func wider(old, declared string) bool {
 func (c *tableDiff) indexes() {
 	kept := map[string]bool{}
 	for _, x := range c.table.indexes {
-		i := slices.IndexFunc(c.from.Indexes, func(s IndexSchema) bool { return c.keeps(x, s) })
-		if i < 0 {
-			c.build = append(c.build, x)
-			c.takef("build %s", x.schema())
-		} else {
+		if slices.ContainsFunc(c.from.Indexes, func(s IndexSchema) bool { return c.keeps(x, s) }) {
 			kept[x.name] = true
+			continue
 		}
+		c.build = append(c.build, x)
+		c.takef("build %s", x.schema())
 	}
 	for _, s := range c.from.Indexes {
-		if !kept[s.Name] {
-			c.drop = append(c.drop, s)
+		if kept[s.Name] {
+			continue
+		}
+		c.drop = append(c.drop, s)
+		if !slices.ContainsFunc(c.build, func(x *index) bool { return x.name == s.Name }) {
 			c.takef("drop %s", s)
 		}
 	}

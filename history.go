@@ -120,9 +120,8 @@ func (t TableSchema) sum() []byte {
 
 // current reports, by one read for the schema and one for each migration, whether
 // the store is as the program wants it. If it says no a comparison may say yes.
-func (db *DB) current(snap Snapshot) (bool, error) {
-	record := schemaRecord{}
-	found, err := getInternal(snap, schemaRecordTable, schemaKey, &record)
+func (db *DB) current(snap Snapshot, record *schemaRecord) (bool, error) {
+	found, err := getInternal(snap, schemaRecordTable, schemaKey, record)
 	if !found || err != nil || record.Format != formatVersion {
 		return false, err
 	}

@@ -87,13 +87,9 @@ func OpenStore(ctx context.Context, store Store, opts *Options, tables ...Mapped
 // planOpen works out what opening does to the store.
 func (db *DB) planOpen(ctx context.Context) (plan *evolution, err error) {
 	err = db.store.View(ctx, func(snap Snapshot) error {
-		current, err := db.current(snap)
-		if err != nil {
+		plan = &evolution{}
+		if plan.current, err = db.current(snap, &plan.record); plan.current || err != nil {
 			return err
-		}
-		if current {
-			plan = &evolution{current: true}
-			return nil
 		}
 		if plan, err = newEvolution(ctx, db, snap, nil); err != nil {
 			return err
