@@ -41,7 +41,7 @@ func (s *BoltStore) rewrite(ctx context.Context, fn func(tx writeTx) error) (don
 	if err != nil {
 		return false, fmt.Errorf("userdata: rewrite: %w", err)
 	}
-	release()
+	defer release()
 	if info, err := os.Stat(s.path); err != nil || info.Size() <= rewriteInMemory {
 		return false, err
 	}

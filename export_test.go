@@ -4,83 +4,22 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"slices"
-	"strings"
 )
 
-// CheckRecords opens every stored record of every declared table: checksum,
-// columns, key, and that it decodes and encodes to the same bytes.
+// CheckRecords checks all that is in the store of a database, and that the declared
+// tables decode each record.
 func CheckRecords(ctx context.Context, db *DB) error {
-	var faults []error
+	c := &checker{ctx: ctx, report: &CheckReport{}}
 	err := db.store.View(ctx, func(snap Snapshot) error {
+		c.snap = snap
 		for _, t := range db.sorted() {
-			err := snap.Scan(t.name, Range{}, func(key, value []byte) bool {
-				p := t.newRecord()
-				if err := t.decode(key, value, p); err != nil {
-					faults = append(faults, err)
-					return true
-				}
-				e := newEncoder()
-				defer e.free()
-				again, err := t.encode(e, p)
-				if err != nil || string(again) != string(key) || e.buf.String() != string(value) {
-					faults = append(faults, t.recordError("check", key, "", errors.Join(corruptf("encodes to other bytes"), err)))
-				}
-				return true
-			})
-			if err != nil {
+			if err := c.table(t); err != nil {
 				return err
 			}
-			faults = append(faults, checkIndexes(snap, t)...)
 		}
-		return nil
+		return c.run()
 	})
-	return errors.Join(append(faults, err)...)
-}
-
-// checkIndexes compares each index's entries with what the records imply, and
-// looks for entries of indexes that there are not.
-func checkIndexes(snap Snapshot, t *table) (faults []error) {
-	buckets, err := snap.Buckets()
-	faults = append(faults, err)
-	for _, b := range buckets {
-		declared := slices.ContainsFunc(t.indexes, func(x *index) bool { return x.bucket == b })
-		if !declared && strings.HasPrefix(b, indexBucket(t.name, "")) {
-			faults = append(faults, snap.Scan(b, Range{}, func(key, _ []byte) bool {
-				faults = append(faults, corruptf("bucket %s has entry %x, but the index is not declared", b, key))
-				return true
-			}))
-		}
-	}
-	for _, x := range t.indexes {
-		want := map[string]string{}
-		faults = append(faults, snap.Scan(t.name, Range{}, func(key, value []byte) bool {
-			r, err := t.open(key, value)
-			if err != nil {
-				return true // said before
-			}
-			entries, err := x.entries(&r)
-			faults = append(faults, err)
-			for _, e := range entries {
-				if other, ok := want[string(e.key)]; ok {
-					faults = append(faults, corruptf("index %s: records %x and %x imply one entry", x.bucket, other, key))
-				}
-				want[string(e.key)] = string(e.value)
-			}
-			return true
-		}))
-		faults = append(faults, snap.Scan(x.bucket, Range{}, func(key, value []byte) bool {
-			if v, ok := want[string(key)]; !ok || v != string(value) {
-				faults = append(faults, corruptf("index %s has entry %x -> %x, the records say %x, %v", x.bucket, key, value, v, ok))
-			}
-			delete(want, string(key))
-			return true
-		}))
-		if len(want) > 0 {
-			faults = append(faults, corruptf("index %s lacks %d entries", x.bucket, len(want)))
-		}
-	}
-	return faults
+	return errors.Join(c.report.Err(), err)
 }
 
 // An OrderedComparison is how two values of a column compare: their bytes in an
