@@ -39,11 +39,17 @@ func Open(path string, opts *Options, tables ...Mapped) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := OpenStore(context.Background(), store, opts, tables...)
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
-	}
-	return db, nil
+	return orClose(store, func() (*DB, error) { return OpenStore(context.Background(), store, opts, tables...) })
+}
+
+// orClose opens a database on a store, and closes the store if that fails or panics.
+func orClose(store Store, open func() (*DB, error)) (db *DB, err error) {
+	defer func() {
+		if db == nil {
+			err = errors.Join(err, store.Close())
+		}
+	}()
+	return open()
 }
 
 // OpenStore does what [Open] does on a store that is open already. The DB owns
@@ -68,16 +74,27 @@ func OpenStore(ctx context.Context, store Store, opts *Options, tables ...Mapped
 	case !plan.pending():
 		return db, nil
 	}
-	if len(plan.ran) > 0 && !plan.fresh && (opts == nil || !opts.NoBackup) {
-		undo, err := backUp(ctx, store, plan.ran[0])
-		if err != nil {
-			return nil, err
-		}
-		if err := db.evolve(ctx, plan); err != nil {
-			return nil, errors.Join(err, undo()) // the file is as it was: a copy is of no use
-		}
-		return db, nil
+	if len(plan.ran) > 0 && !plan.fresh && !opts.NoBackup {
+		return db.evolveBackedUp(ctx, plan)
 	}
+	if err := db.evolve(ctx, plan); err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+// evolveBackedUp is evolve with a copy of the file before it. If it fails or
+// panics the file is as it was, and the copy, which is of no use, is removed.
+func (db *DB) evolveBackedUp(ctx context.Context, plan *evolution) (opened *DB, err error) {
+	undo, err := backUp(ctx, db.store, plan.ran[0])
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if opened == nil && !errors.Is(err, ErrUnknownOutcome) {
+			err = errors.Join(err, undo())
+		}
+	}()
 	if err := db.evolve(ctx, plan); err != nil {
 		return nil, err
 	}
