@@ -88,6 +88,7 @@ func (s *BoltStore) rewriteCopy(ctx context.Context, old *boltHandle, fn func(tx
 // whether anything was written.
 func change(h *boltHandle, path string, fn func(tx writeTx) error) (changed bool, err error) {
 	w := &boltTx{h: h, room: filepath.Dir(path)}
+	h.db.NoFreelistSync = true // nobody opens the file before it is complete
 	if err := w.begin(); err != nil {
 		return false, err
 	}
@@ -95,6 +96,7 @@ func change(h *boltHandle, path string, fn func(tx writeTx) error) (changed bool
 	if err := fn(w); err != nil {
 		return false, err
 	}
+	h.db.NoFreelistSync = false // the last transaction writes it
 	return w.changed, w.commit()
 }
 

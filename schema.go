@@ -163,10 +163,14 @@ type table struct {
 	name    string
 	seed    uint32   // of the checksum of each value
 	indexes []*index // by name
+
+	sum func() []byte // of its schema, worked out once: see TableSchema.sum
 }
 
 func newTable(name string, rt *recordType) *table {
-	return &table{recordType: rt, name: name, seed: checksumSeed(name), indexes: rt.tableIndexes(name)}
+	t := &table{recordType: rt, name: name, seed: checksumSeed(name), indexes: rt.tableIndexes(name)}
+	t.sum = sync.OnceValue(func() []byte { return t.schema().sum() })
+	return t
 }
 
 func (t *table) schema() TableSchema {
