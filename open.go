@@ -32,7 +32,7 @@ const formatVersion = 1
 // all differences and what to write for each; [ErrLocked] if another process has
 // the file open; [ErrCorrupt]; what a migration returned; and those of the file
 // system. The file is as it was before if Open fails.
-func Open(path string, opts *Options, tables ...Mapped) (db *DB, err error) {
+func Open(path string, opts *Options, tables ...Mapped) (*DB, error) {
 	if _, err := newDB(nil, opts, tables); err != nil {
 		return nil, err // before a file is created
 	}
@@ -40,12 +40,17 @@ func Open(path string, opts *Options, tables ...Mapped) (db *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return orClose(store, func() (*DB, error) { return OpenStore(context.Background(), store, opts, tables...) })
+}
+
+// orClose opens a database on a store, and closes the store if that fails or panics.
+func orClose(store Store, open func() (*DB, error)) (db *DB, err error) {
 	defer func() {
-		if db == nil { // also if a migration panics
+		if db == nil {
 			err = errors.Join(err, store.Close())
 		}
 	}()
-	return OpenStore(context.Background(), store, opts, tables...)
+	return open()
 }
 
 // OpenStore does what [Open] does on a store that is open already. The DB owns
@@ -94,7 +99,7 @@ func (db *DB) watch(ctx context.Context) error {
 }
 
 // open brings the store and the declared tables together.
-func (db *DB) open(ctx context.Context, opts *Options) (fault error) {
+func (db *DB) open(ctx context.Context, opts *Options) error {
 	plan, err := db.planOpen(ctx)
 	switch {
 	case err != nil:
@@ -107,21 +112,27 @@ func (db *DB) open(ctx context.Context, opts *Options) (fault error) {
 		return nil
 	}
 	if len(plan.ran) > 0 && !plan.fresh && (opts == nil || !opts.NoBackup) {
-		undo, err := backUp(ctx, db.store, plan.ran[0])
-		if err != nil {
-			return err
-		}
-		evolved := false
-		defer func() {
-			if !evolved { // also if it panics: the file is as it was, a copy is of no use
-				fault = errors.Join(fault, undo())
-			}
-		}()
-		err = db.evolve(ctx, plan)
-		evolved = err == nil
-		return err
+		return db.evolveBackedUp(ctx, plan)
 	}
 	return db.evolve(ctx, plan)
+}
+
+// evolveBackedUp is evolve with a copy of the file before it. If it fails or
+// panics the file is as it was, and the copy, which is of no use, is removed.
+func (db *DB) evolveBackedUp(ctx context.Context, plan *evolution) (err error) {
+	undo, err := backUp(ctx, db.store, plan.ran[0])
+	if err != nil {
+		return err
+	}
+	evolved := false
+	defer func() {
+		if !evolved && !errors.Is(err, ErrUnknownOutcome) {
+			err = errors.Join(err, undo())
+		}
+	}()
+	err = db.evolve(ctx, plan)
+	evolved = err == nil
+	return err
 }
 
 // planOpen works out what opening does to the store.
