@@ -1,0 +1,92 @@
+//go:build linux && (amd64 || arm64)
+
+package userdata_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/seed-5df914be/userdata/internal/intercept"
+	"github.com/seed-5df914be/userdata/internal/powercut"
+)
+
+// Crashes upon crashes: a program is killed, which leaves the kernel's cache, the
+// next one goes on with what it sees, and then the power fails.
+
+// A restart is how a program goes on after it was killed.
+type restart struct {
+	engine engine
+	run    func(p *program) error
+	fault  func() func(int, *intercept.Call) powercut.Action // for each restart a new one; nil for none
+}
+
+// killEverywhere kills a program at each operation of its history, starts it again,
+// and lets the power fail in what it does then. It returns one loss for each restart
+// that has any, and the number of images.
+func killEverywhere(t *testing.T, r restart, h *history, n int) (losses []error, images int) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(uint64(n), 2))
+	for at := range len(h.trace.Ops) + 1 {
+		disk, past := h.killedAt(at, rng)
+		p := programOn(t, r.engine, disk, past, uint64(at))
+		if r.fault != nil {
+			p.rec.Fault = r.fault()
+		}
+		p.run(t, func() error { return r.run(p) })
+		in := newInspection(t, r.engine, uint64(at))
+		if err := in.look(p.history(), 0, n/(len(h.trace.Ops)+1)); err != nil {
+			t.Fatal(err)
+		}
+		images += in.images
+		if in.losses > 0 {
+			losses = append(losses, fmt.Errorf("killed at operation %d: %w", at, in.first))
+		}
+	}
+	return losses, images
+}
+
+// goOn opens the store again and makes two commits.
+func goOn(p *program) error { return p.session(2) }
+
+// A program is killed at each operation, is started again, and then the power fails.
+func TestCrashAfterKill(t *testing.T) {
+	t.Parallel()
+	sum := newTally(t)
+	for seed := range samples(1, 2, 80) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			p := programAfter(t, storeEngine, uint64(seed))
+			p.run(t, func() error { return errors.Join(p.session(6), p.session(3)) })
+			losses, images := killEverywhere(t, restart{engine: storeEngine, run: goOn}, p.history(), samples(500, 2500, 2500))
+			sum.add(images)
+			if len(losses) > 0 {
+				t.Fatalf("got losses after %d kills, want none; first: %v", len(losses), losses[0])
+			}
+		})
+	}
+}
+
+// Without what OpenBolt does to make the file durable that it finds, the test before
+// this one fails.
+func TestCrashAfterKillNeedsHealing(t *testing.T) {
+	t.Parallel()
+	p := programAfter(t, storeEngine, 1)
+	p.run(t, func() error { return p.session(12) })
+	noHealing := func() func(int, *intercept.Call) powercut.Action {
+		syncs := 0
+		return func(_ int, c *intercept.Call) (a powercut.Action) {
+			if c.Op == intercept.Sync {
+				syncs++
+				a.Pretend = syncs == 1
+			}
+			return a
+		}
+	}
+	losses, images := killEverywhere(t, restart{engine: storeEngine, run: goOn, fault: noHealing}, p.history(), 1000)
+	t.Logf("%d images, losses after %d kills", images, len(losses))
+	if len(losses) == 0 {
+		t.Errorf("got no loss in %d images, want some", images)
+	}
+}

@@ -1,0 +1,165 @@
+//go:build linux && (amd64 || arm64)
+
+package userdata_test
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/seed-5df914be/userdata"
+	"github.com/seed-5df914be/userdata/internal/intercept"
+	"github.com/seed-5df914be/userdata/internal/pages"
+	"github.com/seed-5df914be/userdata/internal/powercut"
+)
+
+// An inspection looks at what power cuts leave of a history.
+type inspection struct {
+	engine engine
+	dir    string // the images are made here
+	root   string // the folder of these folders
+	rng    *rand.Rand
+
+	images, losses int
+	first          error // the first loss
+}
+
+// newInspection returns one that has seen nothing.
+func newInspection(t testing.TB, e engine, seed uint64) *inspection {
+	dir := t.TempDir()
+	return &inspection{engine: e, dir: dir, root: dir, rng: rand.New(rand.NewPCG(seed, 1))}
+}
+
+// look opens about n images of a history, from the given place of the trace on.
+// Its error is that of a test that can't run, not of a loss.
+func (in *inspection) look(h *history, from, n int) error {
+	return intercept.WithoutSync(func() error {
+		left := n
+		for at, disk := range h.trace.Disks() {
+			if at < from {
+				continue
+			}
+			share := left / (len(h.trace.Ops) + 1 - at)
+			if at < len(h.trace.Ops) && isSync(h.trace.Ops[at]) {
+				share *= 4 // all that may be lost may be lost here
+			}
+			want, exists := h.allowed(at)
+			for cut := range disk.Cuts(min(max(share, 1), left), in.rng) {
+				left--
+				in.images++
+				if err := in.check(disk.Image(cut), want, exists); err != nil {
+					in.losses++
+					in.first = cmp.Or(in.first, fmt.Errorf("power cut before operation %d of %d, %v: %w", at, len(h.trace.Ops), cut, err))
+					if err := in.clean(); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// isSync reports whether an operation makes others durable.
+func isSync(op powercut.Op) bool { return op.Kind == powercut.Sync || op.Kind == powercut.SyncDir }
+
+// clean makes a new folder after a loss, since its file may still be locked.
+func (in *inspection) clean() error {
+	var err error
+	in.dir, err = os.MkdirTemp(in.root, "")
+	return err
+}
+
+// check opens an image, and returns an error if it does not hold what it should.
+// Some of the images are then written to, and opened again.
+func (in *inspection) check(image powercut.Image, want []records, exists bool) error {
+	if exists && image[dbName] == nil {
+		return fmt.Errorf("the file is gone; there are %d others", len(image))
+	}
+	if file := image[dbName]; len(file) > 0 {
+		report, err := pages.Check(bytes.NewReader(file), int64(len(file)))
+		if err = cmp.Or(err, report.Unsafe()); err != nil {
+			return fmt.Errorf("structure: %w", err) // and it might not be safe to open
+		}
+	}
+	if err := image.Write(in.dir); err != nil {
+		return err
+	}
+	got, err := in.open(nil)
+	if err != nil {
+		return err
+	}
+	if !anyEqual(got, want) {
+		return fmt.Errorf("the file holds %s", difference(got, want))
+	}
+	if in.images%16 != 0 {
+		return nil
+	}
+	changes, after := randomChanges(in.rng, got)
+	if got, err = in.open(changes); err == nil && !maps.Equal(got, after) {
+		err = fmt.Errorf("after one more commit the file holds %s", difference(got, []records{after}))
+	}
+	return err
+}
+
+// open opens the file, makes changes if there are any, and returns what it holds
+// then. Closed again, the file's structure must be sound.
+func (in *inspection) open(changes []userdata.Change) (all records, err error) {
+	path := filepath.Join(in.dir, dbName)
+	err = guarded(func() error {
+		s, err := in.engine.open(path)
+		if err != nil {
+			return fmt.Errorf("open: %w", err)
+		}
+		if changes != nil {
+			err = s.apply(changes)
+		}
+		if err == nil {
+			all, err = s.read()
+		}
+		return errors.Join(err, s.Close())
+	})
+	if err == nil {
+		err = checkPages(path)
+	}
+	return all, err
+}
+
+// anyEqual reports whether the records are as one of those wanted.
+func anyEqual(got records, want []records) bool {
+	for _, w := range want {
+		if maps.Equal(got, w) {
+			return true
+		}
+	}
+	return false
+}
+
+// difference tells how records differ from those wanted.
+func difference(got records, want []records) string {
+	var s bytes.Buffer
+	fmt.Fprintf(&s, "%d records, none of the %d states that it may have:", len(got), len(want))
+	for _, w := range want {
+		var missing, changed, extra int
+		for k, v := range w {
+			if g, ok := got[k]; !ok {
+				missing++
+			} else if g != v {
+				changed++
+			}
+		}
+		for k := range got {
+			if _, ok := w[k]; !ok {
+				extra++
+			}
+		}
+		fmt.Fprintf(&s, " of %d records %d missing, %d changed, %d too many;", len(w), missing, changed, extra)
+	}
+	return s.String()
+}
