@@ -24,10 +24,11 @@ type restart struct {
 
 // killEverywhere kills a program at each operation of its history, starts it again,
 // and lets the power fail in what it does then. It returns one loss for each restart
-// that has any, and the number of images.
-func killEverywhere(t *testing.T, r restart, h *history, n int) (losses []error, images int) {
+// that has any, and what it saw.
+func killEverywhere(t *testing.T, r restart, h *history, n int) (losses []error, all *inspection) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(uint64(n), 2))
+	all = &inspection{}
 	for at := range len(h.trace.Ops) + 1 {
 		disk, past := h.killedAt(at, rng)
 		p := programOn(t, r.engine, disk, past, uint64(at))
@@ -39,28 +40,30 @@ func killEverywhere(t *testing.T, r restart, h *history, n int) (losses []error,
 		if err := in.look(p.history(), 0, n/(len(h.trace.Ops)+1)); err != nil {
 			t.Fatal(err)
 		}
-		images += in.images
+		all.images += in.images
+		all.took += in.took
 		if in.losses > 0 {
 			losses = append(losses, fmt.Errorf("killed at operation %d: %w", at, in.first))
 		}
 	}
-	return losses, images
+	return losses, all
 }
 
 // goOn opens the store again and makes two commits.
 func goOn(p *program) error { return p.session(2) }
 
-// A program is killed at each operation, is started again, and then the power fails.
+// A program is killed at each operation, from before there is a file, is started
+// again, and then the power fails.
 func TestCrashAfterKill(t *testing.T) {
 	t.Parallel()
 	sum := newTally(t)
 	for seed := range samples(1, 2, 80) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			p := programAfter(t, storeEngine, uint64(seed))
+			p := newProgram(t, storeEngine, uint64(seed))
 			p.run(t, func() error { return errors.Join(p.session(6), p.session(3)) })
-			losses, images := killEverywhere(t, restart{engine: storeEngine, run: goOn}, p.history(), samples(500, 2500, 2500))
-			sum.add(images)
+			losses, all := killEverywhere(t, restart{engine: storeEngine, run: goOn}, p.history(), samples(500, 2500, 2500))
+			sum.add(all)
 			if len(losses) > 0 {
 				t.Fatalf("got losses after %d kills, want none; first: %v", len(losses), losses[0])
 			}
@@ -84,9 +87,9 @@ func TestCrashAfterKillNeedsHealing(t *testing.T) {
 			return a
 		}
 	}
-	losses, images := killEverywhere(t, restart{engine: storeEngine, run: goOn, fault: noHealing}, p.history(), 1000)
-	t.Logf("%d images, losses after %d kills", images, len(losses))
+	losses, all := killEverywhere(t, restart{engine: storeEngine, run: goOn, fault: noHealing}, p.history(), 1000)
+	t.Logf("%d images, losses after %d kills", all.images, len(losses))
 	if len(losses) == 0 {
-		t.Errorf("got no loss in %d images, want some", images)
+		t.Errorf("got no loss in %d images, want some", all.images)
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/seed-5df914be/userdata"
 	"github.com/seed-5df914be/userdata/internal/intercept"
@@ -26,14 +28,17 @@ type inspection struct {
 	root   string // the folder of these folders
 	rng    *rand.Rand
 
+	seed maphash.Seed
+
 	images, losses int
 	first          error // the first loss
+	took           time.Duration
 }
 
 // newInspection returns one that has seen nothing.
 func newInspection(t testing.TB, e engine, seed uint64) *inspection {
 	dir := t.TempDir()
-	return &inspection{engine: e, dir: dir, root: dir, rng: rand.New(rand.NewPCG(seed, 1))}
+	return &inspection{engine: e, dir: dir, root: dir, rng: rand.New(rand.NewPCG(seed, 1)), seed: maphash.MakeSeed()}
 }
 
 // look opens about n images of a history, from the given place of the trace on.
@@ -49,31 +54,56 @@ func (in *inspection) look(h *history, from, n int) error {
 			if at < len(h.trace.Ops) && isSync(h.trace.Ops[at]) {
 				share *= 4 // all that may be lost may be lost here
 			}
-			want, exists := h.allowed(at)
-			for cut := range disk.Cuts(min(max(share, 1), left), in.rng) {
-				left--
-				in.images++
-				if err := in.check(disk.Image(cut), want, exists); err != nil {
-					in.losses++
-					in.first = cmp.Or(in.first, fmt.Errorf("power cut before operation %d of %d, %v: %w", at, len(h.trace.Ops), cut, err))
-					if err := in.clean(); err != nil {
-						return err
-					}
-				}
-			}
+			left -= in.lookAt(h, at, disk, min(max(share, 1), left))
 		}
 		return nil
 	})
+}
+
+// lookAt opens at most n images of the power cut before the operation at the given
+// place. Those that have the same bytes as another are left out. It returns how
+// many there were.
+func (in *inspection) lookAt(h *history, at int, disk *powercut.Disk, n int) (images int) {
+	begun := time.Now()
+	defer func() { in.took += time.Since(begun) }()
+	want, exists := h.allowed(at)
+	seen := map[uint64]bool{}
+	for cut := range disk.Cuts(n, in.rng) {
+		image := disk.Image(cut)
+		if sum := in.sum(image); seen[sum] {
+			continue
+		} else {
+			seen[sum] = true
+		}
+		images++
+		in.images++
+		if err := in.check(image, want, exists); err != nil {
+			in.losses++
+			in.first = cmp.Or(in.first, fmt.Errorf("power cut before operation %d of %d, %v: %w", at, len(h.trace.Ops), cut, err))
+			in.clean()
+		}
+	}
+	return images
+}
+
+// sum returns a number that tells images apart.
+func (in *inspection) sum(image powercut.Image) (sum uint64) {
+	for name, b := range image {
+		sum ^= maphash.String(in.seed, name) + 3*maphash.Bytes(in.seed, b)
+	}
+	return sum
 }
 
 // isSync reports whether an operation makes others durable.
 func isSync(op powercut.Op) bool { return op.Kind == powercut.Sync || op.Kind == powercut.SyncDir }
 
 // clean makes a new folder after a loss, since its file may still be locked.
-func (in *inspection) clean() error {
-	var err error
-	in.dir, err = os.MkdirTemp(in.root, "")
-	return err
+func (in *inspection) clean() {
+	dir, err := os.MkdirTemp(in.root, "")
+	if err != nil {
+		panic(err)
+	}
+	in.dir = dir
 }
 
 // check opens an image, and returns an error if it does not hold what it should.

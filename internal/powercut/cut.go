@@ -28,7 +28,7 @@ type fileAt struct {
 // A part says what there is of one operation.
 type part struct {
 	how  extent
-	seed uint32 // chooses the sectors of a torn one
+	seed uint32 // chooses the sectors: how many, or a set
 }
 
 // An extent is how much of an operation there is.
@@ -43,13 +43,14 @@ const (
 	sizeOnly        // the size that it gives the file, but none of its data
 )
 
-// String tells what is there: a letter for each undecided operation.
+// String tells what is there: a letter for each undecided operation, and which of
+// its sectors.
 func (c Cut) String() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "names %d, writes ", c.names)
 	for _, p := range c.parts {
-		s.WriteByte("-Khtsz"[p.how])
-		if p.how != nothing && p.how != whole {
+		s.WriteByte("-Khtrs"[p.how])
+		if p.seed != 0 {
 			fmt.Fprintf(&s, "(%x)", p.seed)
 		}
 	}
@@ -90,10 +91,10 @@ func (d *Disk) Cuts(n int, rng *rand.Rand) iter.Seq[Cut] {
 		} else {
 			e.extremes()
 		}
-		// A sample may be one that was there before: then there are few left.
-		for misses := 0; e.left > 0 && misses < 3+n/8; {
-			if !e.emit(e.sample(rng)) {
-				misses++
+		// Many samples in a row that were there before mean that few are left.
+		for misses := 0; e.left > 0 && misses < 40; misses++ {
+			if e.emit(e.sample(rng)) {
+				misses = 0
 			}
 		}
 	}
@@ -169,13 +170,49 @@ func (e *enumeration) sample(rng *rand.Rand) (names int, parts []part) {
 	for i := range parts {
 		op := &e.disk.files[e.at[i].file].ops[e.at[i].op]
 		switch {
-		case op.Kind == Write && rng.IntN(4) < tear && len(op.Data) > 1:
-			parts[i] = part{head + extent(rng.IntN(4)), rng.Uint32()}
+		case op.Kind == Write && rng.IntN(4) < tear:
+			parts[i] = tearing(op.sectors(), rng)
 		case rng.IntN(10) < there:
 			parts[i].how = whole
 		}
 	}
 	return rng.IntN(len(e.disk.pending) + 1), parts
+}
+
+// sectors returns how many sectors a write touches.
+func (op *Op) sectors() int64 {
+	if len(op.Data) == 0 {
+		return 0
+	}
+	return (op.Offset+int64(len(op.Data))-1)/sector - op.Offset/sector + 1
+}
+
+// tearing chooses which of n sectors are there.
+func tearing(n int64, rng *rand.Rand) part {
+	if n < 2 {
+		return part{how: sizeOnly}
+	}
+	p := part{how: head + extent(rng.IntN(4))}
+	switch p.how {
+	case head, tail:
+		p.seed = 1 + rng.Uint32N(uint32(n-1))
+	case torn:
+		p.seed = 1 + rng.Uint32N(1<<min(n, 31)-1)
+	}
+	return p
+}
+
+// has reports whether sector i of n is there.
+func (p part) has(i, n int64) bool {
+	switch {
+	case p.how == head:
+		return i < int64(p.seed)
+	case p.how == tail:
+		return i >= int64(p.seed)
+	case n <= 31:
+		return p.seed>>i&1 == 1
+	}
+	return bits.OnesCount64((uint64(p.seed)+uint64(i)*0x9e3779b97f4a7c15)*0xbf58476d1ce4e5b9>>40)%2 == 1
 }
 
 // An Image is the files that are found after a power cut, by name.
@@ -228,9 +265,8 @@ func (op *Op) leave(b []byte, p part) []byte {
 	if p.how == sizeOnly {
 		return resize(b, max(end, int64(len(b))))
 	}
-	first, last := op.Offset/sector, (end-1)/sector
-	n := last - first + 1
-	for s := first; s <= last; s++ {
+	first, n := op.Offset/sector, op.sectors()
+	for s := first; s < first+n; s++ {
 		if !p.has(s-first, n) {
 			continue
 		}
@@ -239,17 +275,6 @@ func (op *Op) leave(b []byte, p part) []byte {
 		b = piece.change(b)
 	}
 	return b
-}
-
-// has reports whether sector i of n is there.
-func (p part) has(i, n int64) bool {
-	switch p.how {
-	case head:
-		return i < int64(p.seed)%(n+1)
-	case tail:
-		return i > int64(p.seed)%(n+1)
-	}
-	return bits.OnesCount64((uint64(p.seed)+uint64(i)*0x9e3779b97f4a7c15)*0xbf58476d1ce4e5b9>>40)%2 == 1
 }
 
 // Write makes the folder, which exists, hold the files of the image and nothing
