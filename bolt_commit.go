@@ -80,13 +80,14 @@ func (s *BoltStore) outcome(ctx context.Context, c *applyCall) error {
 	case s.writer <- struct{}{}:
 	}
 	defer s.unlockWriter()
-	select {
-	case <-c.done: // the one who wrote before has done it
-	default:
-		s.commitQueue()
+	for {
+		select {
+		case <-c.done: // perhaps by the one who wrote before
+			return c.err
+		default:
+			s.commitQueue()
+		}
 	}
-	<-c.done
-	return c.err
 }
 
 // withdraw takes the call out of the queue, and reports false if it is no longer
@@ -115,8 +116,7 @@ func (s *BoltStore) lockWriter(ctx context.Context) error {
 
 func (s *BoltStore) unlockWriter() { <-s.writer }
 
-// commitQueue settles the calls at the head of the queue, until the writer's own
-// is among them. The caller is the writer.
+// commitQueue settles the calls at the head of the queue. The caller is the writer.
 func (s *BoltStore) commitQueue() {
 	s.gather()
 	calls := s.takeBatch()
@@ -316,9 +316,13 @@ func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCa
 		return nil
 	}
 	defer h.abandon(tx)
+	w := &boltWriter{tx: tx}
+	if !s.trusted {
+		w.distrust(h.span)
+	}
 	written := 0
 	for i, c := range calls {
-		began, err := h.apply(tx, c.changes, written > 0)
+		began, err := h.apply(w, c.changes, written > 0)
 		if c.err = err; err == nil && began {
 			written++
 		} else if began {
@@ -356,23 +360,27 @@ func (s *BoltStore) settle(calls []*applyCall, txid uint64, cause error) (again 
 	return nil
 }
 
-// apply checks the change set against what the transaction has, and writes it.
-// dirty tells that the transaction has written already. It reports whether it
+// apply checks the change set against what the transaction has, and writes it. What
+// it touches of a file that is not trusted is checked before, since bbolt is not
+// careful. dirty tells that the transaction has written already. It reports whether it
 // began to write.
-func (h *boltHandle) apply(tx *bbolt.Tx, changes *ChangeSet, dirty bool) (began bool, err error) {
+func (h *boltHandle) apply(w *boltWriter, changes *ChangeSet, dirty bool) (began bool, err error) {
 	err = h.guard(func() error {
-		version := boltVersion(tx)
+		if err := w.verify(changes.Changes); err != nil {
+			return err
+		}
+		version := boltVersion(w.tx)
 		if dirty {
 			version = math.MaxUint64 // of no snapshot: what is here nobody has read
 		}
-		if err := changes.check(version, (&boltWriter{tx: tx}).get); err != nil {
+		if err := changes.check(version, w.get); err != nil {
 			return err
 		}
 		if len(changes.Changes) == 0 {
 			return nil
 		}
 		began = true
-		return writeBolt(tx, changes.Changes)
+		return w.write(changes.Changes)
 	})
 	h.broken = h.broken || errors.Is(err, ErrCorrupt)
 	return began, err
@@ -455,15 +463,16 @@ func (s *BoltStore) reopen() error {
 	if err != nil {
 		return err
 	}
-	if old := s.replaceHandle(h); old != nil && ownsLock {
-		s.dispose(old)
+	if unused := s.replaceHandle(h, true); unused != nil && ownsLock {
+		s.dispose(unused)
 	}
 	return nil
 }
 
 // replaceHandle makes h the store's handle. It returns the one before if nothing
-// uses that any more.
-func (s *BoltStore) replaceHandle(h *boltHandle) (unused *boltHandle) {
+// uses that any more. If both are of the same file, h must not write while reads
+// use the other one.
+func (s *BoltStore) replaceHandle(h *boltHandle, same bool) (unused *boltHandle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.handle
@@ -472,6 +481,8 @@ func (s *BoltStore) replaceHandle(h *boltHandle) (unused *boltHandle) {
 	if old.views == 0 {
 		return old
 	}
-	s.old = append(s.old, old)
+	if same {
+		s.old = append(s.old, old)
+	}
 	return nil
 }

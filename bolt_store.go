@@ -34,9 +34,10 @@ const closePatience = 10 * time.Second
 // because a commit before it failed, waits for [Options.LockTimeout] and then
 // returns [ErrLocked].
 type BoltStore struct {
-	path string
-	opts Options // with the defaults in place
-	log  *slog.Logger
+	path    string
+	opts    Options // with the defaults in place
+	log     *slog.Logger
+	trusted bool // the file's structure was checked in full when it was opened
 
 	calls   callGate
 	closing sync.Once
@@ -53,7 +54,8 @@ type BoltStore struct {
 
 	mu      sync.Mutex
 	handle  *boltHandle
-	old     []*boltHandle // retired handles that reads still use
+	old     []*boltHandle // retired handles of the same file that reads still use
+	viewing int           // reads under way, with any handle
 	held    bool          // reads that come now have to wait for the writer
 	changed chan struct{} // closed when a read ends or held does; nil if nobody waits
 	queue   []*applyCall
@@ -140,6 +142,7 @@ func (s *BoltStore) beginView(ctx context.Context) (*boltHandle, error) {
 		}
 		h = s.handle
 		h.views++
+		s.viewing++
 		return true
 	})
 	return h, err
@@ -149,6 +152,7 @@ func (s *BoltStore) beginView(ctx context.Context) (*boltHandle, error) {
 func (s *BoltStore) endView(h *boltHandle) {
 	s.mu.Lock()
 	h.views--
+	s.viewing--
 	last := h.retired && h.views == 0
 	s.signal()
 	s.mu.Unlock()
@@ -230,7 +234,7 @@ func (s *BoltStore) close() error {
 			return err
 		case <-time.After(closePatience):
 			s.mu.Lock()
-			views := s.views()
+			views := s.viewing
 			s.mu.Unlock()
 			if views > 0 {
 				return fmt.Errorf("%w: it is closed when the View ends", errTimeout)
@@ -239,7 +243,8 @@ func (s *BoltStore) close() error {
 	}
 }
 
-// views returns how many reads are under way. The caller has the store's lock.
+// views returns how many reads of the file are under way. The caller has the
+// store's lock.
 func (s *BoltStore) views() int {
 	n := s.handle.views
 	for _, h := range s.old {
