@@ -4,6 +4,7 @@ package userdata_test
 
 import (
 	"errors"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -15,20 +16,35 @@ import (
 // bbolt alone loses data in ways that are known. That these tests see them shows
 // that they would see them in a BoltStore too.
 
-// createdFile returns the bytes of a new database of the engine, with n commits.
-func createdFile(t testing.TB, e engine, n int) (file []byte, holds records) {
-	t.Helper()
-	p := newProgram(t, e, 7)
-	p.run(t, func() error { return p.session(n) })
-	return p.rec.Disk().Contents(dbName), p.state
+// created are files with some commits in them, by engine. They are made once.
+var created struct {
+	sync.Mutex
+	files map[string]createdFile
+}
+
+// A createdFile is a database and what it holds.
+type createdFile struct {
+	bytes []byte
+	holds records
 }
 
 // programAfter returns a program which finds a database that is durable, with some
 // commits in it.
 func programAfter(t testing.TB, e engine, seed uint64) *program {
 	t.Helper()
-	file, holds := createdFile(t, e, 5)
-	return programOn(t, e, powercut.NewDisk(powercut.Image{dbName: file}), history{before: []records{holds}, exists: true}, seed)
+	created.Lock()
+	defer created.Unlock()
+	f, ok := created.files[e.name]
+	if !ok {
+		p := newProgram(t, e, 7)
+		p.run(t, func() error { return p.session(5) })
+		f = createdFile{p.rec.Disk().Contents(dbName), p.state}
+		if created.files == nil {
+			created.files = map[string]createdFile{}
+		}
+		created.files[e.name] = f
+	}
+	return programOn(t, e, powercut.NewDisk(powercut.Image{dbName: f.bytes}), history{file: promise{[]records{f.holds}, true}}, seed)
 }
 
 // A syncKind says what a sync is for.

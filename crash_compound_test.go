@@ -71,6 +71,26 @@ func TestCrashAfterKill(t *testing.T) {
 	}
 }
 
+// The same while backups are made and the file is compacted, before and after.
+func TestCrashAfterKillInMaintenance(t *testing.T) {
+	t.Parallel()
+	sum := newTally(t)
+	for seed := range samples(1, 1, 20) {
+		p := programAfter(t, storeEngine, uint64(seed))
+		p.run(t, p.maintenance)
+		for name, then := range map[string]func(p *program) error{"commits": goOn, "maintenance": (*program).maintenance} {
+			t.Run(fmt.Sprint(seed, " ", name), func(t *testing.T) {
+				t.Parallel()
+				losses, all := killEverywhere(t, restart{engine: storeEngine, run: then}, p.history(), samples(300, 1500, 2500))
+				sum.add(all)
+				if len(losses) > 0 {
+					t.Fatalf("got losses after %d kills, want none; first: %v", len(losses), losses[0])
+				}
+			})
+		}
+	}
+}
+
 // Without what OpenBolt does to make the file durable that it finds, the test before
 // this one fails.
 func TestCrashAfterKillNeedsHealing(t *testing.T) {

@@ -16,8 +16,11 @@ import (
 	"github.com/seed-5df914be/userdata/internal/pages"
 )
 
-// dbName is the name of the database in the folder of a crash test.
-const dbName = "test.db"
+// The names of the database and its backup in the folder of a crash test.
+const (
+	dbName     = "test.db"
+	backupName = "backup.db"
+)
 
 // A records is the whole contents of a store: bucket, a slash and key, to value.
 type records map[string]string

@@ -66,7 +66,7 @@ func (in *inspection) look(h *history, from, n int) error {
 func (in *inspection) lookAt(h *history, at int, disk *powercut.Disk, n int) (images int) {
 	begun := time.Now()
 	defer func() { in.took += time.Since(begun) }()
-	want, exists := h.allowed(at)
+	file, backup := h.promises(at)
 	seen := map[uint64]bool{}
 	for cut := range disk.Cuts(n, in.rng) {
 		image := disk.Image(cut)
@@ -77,7 +77,7 @@ func (in *inspection) lookAt(h *history, at int, disk *powercut.Disk, n int) (im
 		}
 		images++
 		in.images++
-		if err := in.check(image, want, exists); err != nil {
+		if err := in.check(image, file, backup); err != nil {
 			in.losses++
 			in.first = cmp.Or(in.first, fmt.Errorf("power cut before operation %d of %d, %v: %w", at, len(h.trace.Ops), cut, err))
 			in.clean()
@@ -106,42 +106,52 @@ func (in *inspection) clean() {
 	in.dir = dir
 }
 
-// check opens an image, and returns an error if it does not hold what it should.
-// Some of the images are then written to, and opened again.
-func (in *inspection) check(image powercut.Image, want []records, exists bool) error {
-	if exists && image[dbName] == nil {
-		return fmt.Errorf("the file is gone; there are %d others", len(image))
-	}
-	if file := image[dbName]; len(file) > 0 {
-		report, err := pages.Check(bytes.NewReader(file), int64(len(file)))
-		if err = cmp.Or(err, report.Unsafe()); err != nil {
-			return fmt.Errorf("structure: %w", err) // and it might not be safe to open
-		}
-	}
+// check opens the files of an image, and returns an error if they do not hold what
+// they should. Some of the images are then written to, and opened again.
+func (in *inspection) check(image powercut.Image, file, backup promise) error {
 	if err := image.Write(in.dir); err != nil {
 		return err
 	}
-	got, err := in.open(nil)
-	if err != nil {
+	if len(backup.want) > 0 && (backup.exists || image[backupName] != nil) {
+		if _, err := in.checkFile(image, backupName, backup); err != nil {
+			return fmt.Errorf("backup: %w", err)
+		}
+	}
+	got, err := in.checkFile(image, dbName, file)
+	if err != nil || in.images%16 != 0 {
 		return err
 	}
-	if !anyEqual(got, want) {
-		return fmt.Errorf("the file holds %s", difference(got, want))
-	}
-	if in.images%16 != 0 {
-		return nil
-	}
 	changes, after := randomChanges(in.rng, got)
-	if got, err = in.open(changes); err == nil && !maps.Equal(got, after) {
+	if got, err = in.open(dbName, changes); err == nil && !maps.Equal(got, after) {
 		err = fmt.Errorf("after one more commit the file holds %s", difference(got, []records{after}))
 	}
 	return err
 }
 
-// open opens the file, makes changes if there are any, and returns what it holds
+// checkFile opens one file of the image in the folder and returns what it holds, or
+// an error if that is not as promised.
+func (in *inspection) checkFile(image powercut.Image, name string, p promise) (records, error) {
+	b := image[name]
+	if p.exists && b == nil {
+		return nil, fmt.Errorf("the file is gone; there are %d others", len(image))
+	}
+	if len(b) > 0 {
+		report, err := pages.Check(bytes.NewReader(b), int64(len(b)))
+		if err = cmp.Or(err, report.Unsafe()); err != nil {
+			return nil, fmt.Errorf("structure: %w", err) // and it might not be safe to open
+		}
+	}
+	got, err := in.open(name, nil)
+	if err == nil && !anyEqual(got, p.want) {
+		err = fmt.Errorf("the file holds %s", difference(got, p.want))
+	}
+	return got, err
+}
+
+// open opens a file, makes changes if there are any, and returns what it holds
 // then. Closed again, the file's structure must be sound.
-func (in *inspection) open(changes []userdata.Change) (all records, err error) {
-	path := filepath.Join(in.dir, dbName)
+func (in *inspection) open(name string, changes []userdata.Change) (all records, err error) {
+	path := filepath.Join(in.dir, name)
 	err = guarded(func() error {
 		s, err := in.engine.open(path)
 		if err != nil {

@@ -76,6 +76,23 @@ func TestCrashImagesOfSessions(t *testing.T) {
 	}
 }
 
+// A backup is there in full when Backup has returned, and before that the one before
+// it is, or none. Compact changes nothing of what is there.
+func TestCrashInMaintenance(t *testing.T) {
+	t.Parallel()
+	sum := newTally(t)
+	for seed := range samples(1, 2, 40) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			p := programAfter(t, storeEngine, uint64(seed))
+			p.run(t, p.maintenance)
+			in := newInspection(t, storeEngine, uint64(seed))
+			wantNoLoss(t, in, p.history(), 0, samples(200, 1000, 2000))
+			sum.add(in)
+		})
+	}
+}
+
 // A new file is there, whole and under its name, when OpenBolt has returned, and
 // before that it is not in the way of another attempt; also where there are no hard
 // links, and in place of an empty file.
@@ -92,7 +109,7 @@ func TestCrashAtCreation(t *testing.T) {
 		"usual":    func() *program { return newProgram(t, storeEngine, 1) },
 		"no links": func() *program { p := newProgram(t, storeEngine, 1); p.rec.Fault = noLinks; return p },
 		"empty": func() *program {
-			return programOn(t, storeEngine, empty, history{before: []records{{}}, exists: true}, 1)
+			return programOn(t, storeEngine, empty, history{file: promise{[]records{{}}, true}}, 1)
 		},
 	} {
 		p := begin()
