@@ -134,7 +134,7 @@ func TestBboltLosesWithoutSync(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := programAfter(t, bboltEngine, 1)
-			p.rec.Fault = pretend(kinds...)
+			p.rec.SetFault(pretend(kinds...))
 			p.run(t, func() error { return p.session(10) })
 			wantLosses(t, bboltEngine, p.history(), 300)
 		})
@@ -153,14 +153,14 @@ func TestBboltLosesAfterFailedSync(t *testing.T) {
 	t.Parallel()
 	p := programAfter(t, bboltEngine, 1)
 	kindOf, metas := syncKinds(), 0
-	p.rec.Fault = func(_ int, c *intercept.Call) powercut.Action {
+	p.rec.SetFault(func(_ int, c *intercept.Call) powercut.Action {
 		if kind, ok := kindOf(c); ok && kind == metaSync {
 			if metas++; metas == 5 {
 				return powercut.Action{Errno: unix.EIO}
 			}
 		}
 		return powercut.Action{}
-	}
+	})
 	p.run(t, func() error {
 		if err := p.open(); err != nil {
 			return err

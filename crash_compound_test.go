@@ -33,7 +33,7 @@ func killEverywhere(t *testing.T, r restart, h *history, n int) (losses []error,
 		disk, past := h.killedAt(at, rng)
 		p := programOn(t, r.engine, disk, past, uint64(at))
 		if r.fault != nil {
-			p.rec.Fault = r.fault()
+			p.rec.SetFault(r.fault())
 		}
 		p.run(t, func() error { return r.run(p) })
 		in := newInspection(t, r.engine, uint64(at))
@@ -81,7 +81,7 @@ func TestCrashAfterKillInMaintenance(t *testing.T) {
 		for name, then := range map[string]func(p *program) error{"commits": goOn, "maintenance": (*program).maintenance} {
 			t.Run(fmt.Sprint(seed, " ", name), func(t *testing.T) {
 				t.Parallel()
-				losses, all := killEverywhere(t, restart{engine: storeEngine, run: then}, p.history(), samples(300, 1500, 2500))
+				losses, all := killEverywhere(t, restart{engine: storeEngine, run: then}, p.history(), samples(300, 1200, 2500))
 				sum.add(all)
 				if len(losses) > 0 {
 					t.Fatalf("got losses after %d kills, want none; first: %v", len(losses), losses[0])

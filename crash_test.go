@@ -107,7 +107,7 @@ func TestCrashAtCreation(t *testing.T) {
 	empty := powercut.NewDisk(powercut.Image{dbName: {}})
 	for name, begin := range map[string]func() *program{
 		"usual":    func() *program { return newProgram(t, storeEngine, 1) },
-		"no links": func() *program { p := newProgram(t, storeEngine, 1); p.rec.Fault = noLinks; return p },
+		"no links": func() *program { p := newProgram(t, storeEngine, 1); p.rec.SetFault(noLinks); return p },
 		"empty": func() *program {
 			return programOn(t, storeEngine, empty, history{file: promise{[]records{{}}, true}}, 1)
 		},
@@ -133,7 +133,7 @@ func TestCrashImagesNeedEachSync(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newProgram(t, storeEngine, 1)
-			p.rec.Fault = pretend(kinds...)
+			p.rec.SetFault(pretend(kinds...))
 			p.run(t, func() error { return p.session(10) })
 			wantLosses(t, storeEngine, p.history(), 300)
 		})

@@ -74,7 +74,7 @@ type fault struct {
 // String tells the fault.
 func (f *fault) String() string { return fmt.Sprintf("call %d, %d times: %s", f.n, f.count, f.name) }
 
-// over reports whether the disk is well again.
+// over reports whether it has happened as often as it should.
 func (f *fault) over() bool { return f.met == f.count }
 
 // decide says what becomes of a call.
@@ -121,15 +121,16 @@ func (r *faultyRun) run() error {
 
 // do does one thing, and judges the error if there is one.
 func (r *faultyRun) do(w work) error {
-	over := r.fault.over()
+	var over, replaced bool
+	r.rec.Locked(func() { over = r.fault.over() })
 	err := w.do(r.program)
+	r.rec.Locked(func() { replaced = r.fault.replaced })
 	switch {
 	case err == nil:
 		return nil
-	case r.fault.replaced && !w.commits:
+	case replaced && !w.commits:
 		// Compact does not know that it has replaced the file.
 		r.store.Close()
-		r.fault.met = r.fault.count
 		return r.reopen()
 	case over:
 		return fmt.Errorf("when the disk is well again: %w", err)
@@ -141,7 +142,7 @@ func (r *faultyRun) do(w work) error {
 
 // reopen opens the store when the disk is well again.
 func (r *faultyRun) reopen() error {
-	r.rec.Fault = nil
+	r.rec.Locked(func() { r.fault.met = r.fault.count })
 	if err := r.open(); err != nil {
 		return fmt.Errorf("when the disk is well again: %w", err)
 	}
@@ -179,7 +180,6 @@ func (r *faultyRun) judge(failed error) error {
 		return fmt.Errorf("a commit after one with an unknown outcome: got %v, want ErrReadOnly", err)
 	}
 	r.store.Close()
-	r.fault.met = r.fault.count
 	return r.reopen()
 }
 
@@ -198,10 +198,10 @@ var (
 
 // callsOf returns the kinds of the calls that a program makes without a fault.
 func callsOf(t *testing.T, p *program, todo []work) (ops []intercept.Op) {
-	p.rec.Fault = func(_ int, c *intercept.Call) powercut.Action {
+	p.rec.SetFault(func(_ int, c *intercept.Call) powercut.Action {
 		ops = append(ops, c.Op)
 		return powercut.Action{}
-	}
+	})
 	p.run(t, func() error {
 		err := p.open()
 		for _, w := range todo {
@@ -244,13 +244,13 @@ func TestFaults(t *testing.T) {
 							count = min(count, f.most)
 						}
 						r := &faultyRun{w.begin(), w.work, &fault{failure: f, n: n, count: count}, map[outcome]int{}}
-						r.rec.Fault = r.fault.decide
+						r.rec.SetFault(r.fault.decide)
 						if err := r.rec.Run(r.run); err != nil {
 							t.Errorf("%v: %v (%v): %v", r.fault, op, r.outcomes, err)
 							continue
 						}
 						in := newInspection(t, storeEngine, uint64(n))
-						wantNoLoss(t, in, r.history(), 0, samples(3, 5, 100))
+						wantNoLoss(t, in, r.history(), 0, samples(2, 4, 100))
 						sum.add(in)
 						runs++
 						mu.Lock()

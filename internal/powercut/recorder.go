@@ -5,6 +5,7 @@ package powercut
 import (
 	"fmt"
 	"path/filepath"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,12 +17,12 @@ import (
 // fail. No file is really synced: that would only take time.
 //
 // What runs must make its calls itself, not in goroutines of its own; see package
-// intercept.
+// intercept. The methods may be called while it runs.
 type Recorder struct {
-	// Fault, if not nil, decides what becomes of each call that concerns the
-	// folder: n counts them from 0. It may be changed between calls of Run, and by
-	// the code that runs.
-	Fault func(n int, c *intercept.Call) Action
+	// mu orders the code that runs and the handler, for the race detector: in
+	// fact the one waits for the other.
+	mu    sync.Mutex
+	fault func(n int, c *intercept.Call) Action
 
 	dir   string
 	dirID intercept.FileID
@@ -69,24 +70,44 @@ func (r *Recorder) Run(fn func() error) error {
 	if err := intercept.Run(fn, r.answer); err != nil {
 		return err
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.err != nil {
 		return r.err
 	}
 	return r.disk.Verify(r.dir)
 }
 
+// SetFault makes fault decide what becomes of each call that concerns the folder: n
+// counts them from 0. With nil all are performed.
+func (r *Recorder) SetFault(fault func(n int, c *intercept.Call) Action) {
+	r.Locked(func() { r.fault = fault })
+}
+
+// Locked calls fn while no call is decided on: what fn and a fault share can't race.
+func (r *Recorder) Locked(fn func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fn()
+}
+
 // Trace returns what was recorded so far. It stays as it is when more is recorded.
-func (r *Recorder) Trace() Trace { return r.trace }
+func (r *Recorder) Trace() (t Trace) {
+	r.Locked(func() { t = r.trace })
+	return t
+}
 
 // Len returns how many operations were recorded so far.
-func (r *Recorder) Len() int { return len(r.trace.Ops) }
-
-// Calls returns how many calls concerned the folder so far, those included that
-// are not recorded.
-func (r *Recorder) Calls() int { return r.calls }
+func (r *Recorder) Len() (n int) {
+	r.Locked(func() { n = len(r.trace.Ops) })
+	return n
+}
 
 // Disk returns a copy of the disk as it is now.
-func (r *Recorder) Disk() *Disk { return r.disk.Clone() }
+func (r *Recorder) Disk() (d *Disk) {
+	r.Locked(func() { d = r.disk.Clone() })
+	return d
+}
 
 // record takes an operation into the trace.
 func (r *Recorder) record(op Op) {
@@ -96,12 +117,14 @@ func (r *Recorder) record(op Op) {
 
 // answer is the handler of intercepted calls.
 func (r *Recorder) answer(c *intercept.Call) (int, syscall.Errno) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if !r.concerns(c) {
 		return c.Perform()
 	}
 	var a Action
-	if r.Fault != nil {
-		a = r.Fault(r.calls, c)
+	if r.fault != nil {
+		a = r.fault(r.calls, c)
 	}
 	r.calls++
 	switch {
@@ -125,11 +148,16 @@ func (r *Recorder) answer(c *intercept.Call) (int, syscall.Errno) {
 // concerns reports whether a call is on the folder or a file that is in it.
 func (r *Recorder) concerns(c *intercept.Call) bool {
 	if c.FD < 0 {
-		return r.in(c.Path) || r.in(c.NewPath)
+		return r.in(c.Path) || r.in(c.NewPath) || unnamed(c) && c.Path == r.dir
 	}
 	id, err := intercept.IDOf(c.FD)
 	_, known := r.ids[id]
 	return err == nil && (known || id == r.dirID)
+}
+
+// unnamed reports whether an Open creates a file without a name.
+func unnamed(c *intercept.Call) bool {
+	return c.Op == intercept.Open && c.Flags&unix.O_TMPFILE == unix.O_TMPFILE
 }
 
 // in reports whether the path is in the folder.
@@ -225,11 +253,10 @@ func (r *Recorder) open(c *intercept.Call) (int, syscall.Errno) {
 		r.err = fmt.Errorf("powercut: open %s: %w", c.Path, err)
 	}
 	id, known := r.ids[inode]
-	unnamed := c.Flags&unix.O_TMPFILE == unix.O_TMPFILE
 	switch {
-	case missing != nil || unnamed:
+	case missing != nil || unnamed(c):
 		op := Op{Kind: Create, File: FileID(len(r.disk.files)), Name: filepath.Base(c.Path)}
-		if unnamed {
+		if unnamed(c) {
 			op.Name = ""
 		}
 		r.ids[inode] = op.File
