@@ -202,8 +202,21 @@ func fail(calls []*applyCall, err error) {
 }
 
 // writable returns a handle that may write the calls. Until release is called no
-// read begins, if one could be in the way.
+// read begins, if one could be in the way, and no other process writes.
 func (s *BoltStore) writable(calls []*applyCall) (h *boltHandle, release func(), err error) {
+	if err := s.enter(context.Background()); err != nil {
+		return nil, nil, err
+	}
+	h, resume, err := s.ready(calls)
+	if err != nil {
+		s.leave()
+		return nil, nil, err
+	}
+	return h, func() { resume(); s.leave() }, nil
+}
+
+// ready is writable in a turn that was taken.
+func (s *BoltStore) ready(calls []*applyCall) (h *boltHandle, release func(), err error) {
 	if s.failed != nil {
 		return nil, nil, fmt.Errorf("%w after a failure, until %s is opened again: %v", ErrReadOnly, s.path, s.failed)
 	}
@@ -221,7 +234,7 @@ func (s *BoltStore) writable(calls []*applyCall) (h *boltHandle, release func(),
 		return nil, nil, err
 	}
 	// The new handle does not know which pages the reads of an old one still need.
-	if err := s.await(context.Background(), s.patience(), s.noneOld); err != nil {
+	if err := s.outlast(s.oldViews); err != nil {
 		return nil, nil, err
 	}
 	if size+growth(calls) < h.span {
@@ -256,19 +269,35 @@ func (s *BoltStore) checkFile() (int64, error) {
 	return info.Size(), nil
 }
 
-// patience is how long the writer waits for reads.
-func (s *BoltStore) patience() (d time.Duration) { return max(s.opts.lockTimeout(), time.Millisecond) }
-
-// noneOld reports whether no read uses a retired handle. The caller has the
-// store's lock.
-func (s *BoltStore) noneOld() bool {
-	for _, h := range s.old {
-		if h.views > 0 {
-			return false
+// outlast waits until reads, which count tells with the store's lock, have ended.
+// It gives up when none of them has for as long as LockTimeout.
+func (s *BoltStore) outlast(count func() int) error {
+	s.mu.Lock()
+	least := count()
+	s.mu.Unlock()
+	for {
+		n := 0
+		err := s.await(context.Background(), max(s.opts.lockTimeout(), time.Millisecond), func() bool {
+			n = count()
+			return n == 0
+		})
+		if err == nil || n >= least {
+			return err
 		}
+		least = n
 	}
-	s.old = nil
-	return true
+}
+
+// oldViews returns how many reads use a retired handle. The caller has the store's
+// lock.
+func (s *BoltStore) oldViews() (n int) {
+	for _, h := range s.old {
+		n += h.views
+	}
+	if n == 0 {
+		s.old = nil
+	}
+	return n
 }
 
 // hold waits until no read is under way, and lets none begin until resume: bbolt
@@ -278,7 +307,7 @@ func (s *BoltStore) hold() error {
 	s.mu.Lock()
 	s.held = true
 	s.mu.Unlock()
-	err := s.await(context.Background(), s.patience(), func() bool { return s.views() == 0 })
+	err := s.outlast(s.views)
 	if err != nil {
 		s.resume()
 	}
@@ -336,6 +365,7 @@ func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCa
 	txid := uint64(tx.ID())
 	err := h.guard(tx.Commit)
 	if err == nil {
+		s.seen = txid
 		return nil
 	}
 	h.broken = true
@@ -432,6 +462,7 @@ func (s *BoltStore) heal() (txid uint64, err error) {
 			healing = errors.Join(healing, f.Close())
 		}
 		if err = healing; err == nil {
+			s.seen = meta.Txid
 			return meta.Txid, nil
 		}
 	}

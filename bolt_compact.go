@@ -53,7 +53,7 @@ func (s *BoltStore) compact(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	release()
+	defer release()
 	tmp, err := tempFile(s.path)
 	if err != nil {
 		return err
@@ -68,6 +68,22 @@ func (s *BoltStore) compact(ctx context.Context) error {
 // fill writes the entries of the store's file to the empty file tmp, and locks it.
 // It is verified and synced then.
 func (s *BoltStore) fill(ctx context.Context, tmp *os.File, from *boltHandle) error {
+	return s.prepare(tmp, func(to *boltHandle) error {
+		var version uint64
+		err := from.snapshot(func(snap Snapshot) error {
+			version = snap.Version()
+			return s.copyBuckets(ctx, snap.(*boltSnapshot), to)
+		})
+		if err := errors.Join(err, to.close()); err != nil {
+			return err
+		}
+		return setVersion(tmp, version)
+	})
+}
+
+// prepare has the file tmp written by fn, which closes the handle, and locks it for
+// the store. It is synced and verified then.
+func (s *BoltStore) prepare(tmp *os.File, fn func(to *boltHandle) error) error {
 	if info, err := os.Stat(s.path); err != nil {
 		return pathless(err)
 	} else if err := os.Chmod(tmp.Name(), info.Mode().Perm()); err != nil {
@@ -87,15 +103,7 @@ func (s *BoltStore) fill(ctx context.Context, tmp *os.File, from *boltHandle) er
 	}
 	to.db.NoSync = true // there is a sync at the end
 	to.db.AllocSize = minFileGrowth
-	var version uint64
-	err = from.snapshot(func(snap Snapshot) error {
-		version = snap.Version()
-		return s.copyBuckets(ctx, snap.(*boltSnapshot), to)
-	})
-	if err := errors.Join(err, to.close()); err != nil {
-		return err
-	}
-	if err := setVersion(tmp, version); err != nil {
+	if err := fn(to); err != nil {
 		return err
 	}
 	if err := tmp.Sync(); err != nil {
@@ -219,7 +227,7 @@ func (s *BoltStore) takeOver(tmp *os.File, old *boltHandle) error {
 		return errors.Join(pathless(err), tmp.Close())
 	}
 	before := s.own
-	s.own = tmp
+	s.own, s.seen = tmp, 0
 	defer before.Close()
 	old.broken = true // until there is a handle of the new file
 	if err := syncFolder(s.path); err != nil {

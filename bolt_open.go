@@ -1,7 +1,6 @@
 package userdata
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -29,24 +28,24 @@ func (s *BoltStore) open() (err error) {
 		return err
 	}
 	if !s.opts.ReadOnly {
-		if _, err := heal(own); err != nil {
-			return err
-		}
 		if err := syncFolder(s.path); err != nil { // its creator may have been killed before
 			return fmt.Errorf("sync folder: %w", err)
 		}
 	}
+	if err := s.renew(own); err != nil {
+		return err
+	}
 	if ownsLock {
 		s.own = own
-	} else if err := errors.Join(unlock(own), own.Close()); err != nil {
-		return err
+	} else {
+		own.Close()
 	}
-	if s.handle, err = openHandle(own, s.path, &s.opts); err != nil {
-		return err
-	}
-	s.trusted = small
+	s.trusted = small && !s.opts.Shared // with others, the file may grow
 	if small {
 		err = s.handle.snapshot(verifySums)
+	}
+	if err == nil && s.opts.Shared {
+		err = s.unlockTurn()
 	}
 	if err != nil {
 		s.handle.close()

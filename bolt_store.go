@@ -46,6 +46,13 @@ type BoltStore struct {
 	// does not own the lock.
 	own *os.File
 
+	// turn is for files that are shared. seen is the number of the last transaction
+	// that the handle knows, or 0; onChange looks at what others have written. Both
+	// are of whoever takes a turn, or writes.
+	turn     turn
+	seen     uint64
+	onChange func(Snapshot) error
+
 	// writer has room for one token: who puts it in may write. Unlike bbolt's own
 	// lock, waiting for it ends with a context. It guards the two below.
 	writer    chan struct{}
@@ -108,7 +115,7 @@ func (s *BoltStore) View(ctx context.Context, fn func(Snapshot) error) error {
 	}
 	h, err := s.beginView(ctx)
 	if err != nil {
-		return fmt.Errorf("userdata: view: %w", err)
+		return fmt.Errorf("userdata: view: %s: %w", s.path, err)
 	}
 	defer s.endView(h)
 	return h.snapshot(fn)
@@ -135,6 +142,9 @@ func (h *boltHandle) snapshot(fn func(Snapshot) error) error {
 
 // beginView counts a read in, and returns the handle that it is to use.
 func (s *BoltStore) beginView(ctx context.Context) (*boltHandle, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
 	var h *boltHandle
 	err := s.await(ctx, 0, func() bool {
 		if s.held {
@@ -145,6 +155,9 @@ func (s *BoltStore) beginView(ctx context.Context) (*boltHandle, error) {
 		s.viewing++
 		return true
 	})
+	if err != nil {
+		s.leave()
+	}
 	return h, err
 }
 
@@ -159,6 +172,7 @@ func (s *BoltStore) endView(h *boltHandle) {
 	if last {
 		s.dispose(h)
 	}
+	s.leave()
 }
 
 // dispose closes a handle that nothing uses any more.
@@ -255,7 +269,10 @@ func (s *BoltStore) views() int {
 
 // release closes the file. Nothing uses it any more.
 func (s *BoltStore) release() error {
-	err := s.handle.close()
+	var err error
+	if ownsLock || !s.opts.Shared { // else it was closed after the last turn
+		err = s.handle.close()
+	}
 	if s.own != nil {
 		if closing := s.own.Close(); err == nil {
 			err = closing

@@ -74,9 +74,10 @@ type Meta struct {
 
 // A Bucket is a bucket in the root.
 type Bucket struct {
-	Name    string
-	Entries uint64 // entries with a value that are directly in it
-	Nested  uint64 // entries with a value in the buckets within it
+	Name     string
+	Sequence uint64 // its sequence number
+	Entries  uint64 // entries with a value that are directly in it
+	Nested   uint64 // entries with a value in the buckets within it
 }
 
 // A Finding is one thing that can't be in a file as bbolt writes it.
