@@ -1,0 +1,215 @@
+//go:build linux && (amd64 || arm64)
+
+package userdata_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/seed-5df914be/userdata"
+	"github.com/seed-5df914be/userdata/internal/intercept"
+	"github.com/seed-5df914be/userdata/internal/powercut"
+)
+
+// A program uses a store in a recorded folder and keeps its history.
+type program struct {
+	engine engine
+	path   string
+	rng    *rand.Rand
+	rec    *powercut.Recorder
+	store  engineStore
+	state  records // what the store should hold
+	past   history // without the trace
+}
+
+// newProgram returns one that begins in an empty folder.
+func newProgram(t testing.TB, e engine, seed uint64) *program {
+	t.Helper()
+	return programOn(t, e, &powercut.Disk{}, history{file: promise{want: []records{{}}}}, seed)
+}
+
+// programOn returns one that begins with what processes see on the disk, which
+// the past led to.
+func programOn(t testing.TB, e engine, d *powercut.Disk, past history, seed uint64) *program {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := powercut.NewRecorder(dir, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &program{engine: e, path: filepath.Join(dir, dbName), rng: rand.New(rand.NewPCG(seed, 0)), rec: rec, past: past}
+}
+
+// run runs fn with the recorder. The test fails if fn does.
+func (p *program) run(t testing.TB, fn func() error) {
+	t.Helper()
+	err := p.rec.Run(fn)
+	if errors.Is(err, intercept.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// open opens the store and takes what it holds for the state. It is an error if
+// that is not what it should hold.
+func (p *program) open() error {
+	begin := p.rec.Len()
+	s, err := p.engine.open(p.path)
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	all, err := s.read()
+	if err != nil {
+		return errors.Join(fmt.Errorf("read: %w", err), s.Close())
+	}
+	if now, _ := p.history().promises(begin); !anyEqual(all, now.want) {
+		return errors.Join(fmt.Errorf("the file holds %s", difference(all, now.want)), s.Close())
+	}
+	p.store, p.state = s, all
+	p.past.steps = append(p.past.steps, step{kind: lookStep, begin: begin, end: p.rec.Len(), want: all})
+	return nil
+}
+
+// commit makes random changes and keeps what the store says of it, which it
+// returns.
+func (p *program) commit() error {
+	begin := p.rec.Len()
+	changes, after := randomChanges(p.rng, p.state)
+	err := p.store.apply(changes)
+	p.past.steps = append(p.past.steps, step{begin: begin, end: p.rec.Len(), want: after, outcome: outcomeOf(err)})
+	if err == nil {
+		p.state = after
+	}
+	return err
+}
+
+// commits makes n commits, which should all succeed.
+func (p *program) commits(n int) error {
+	for range n {
+		if err := p.commit(); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+	}
+	return nil
+}
+
+// history returns what happened so far.
+func (p *program) history() *history {
+	h := p.past
+	h.trace = p.rec.Trace()
+	return &h
+}
+
+// A maintainer is a store that can be copied and compacted.
+type maintainer interface {
+	Backup(ctx context.Context, path string) error
+	Compact(ctx context.Context) error
+}
+
+// backUp copies the store to a file beside it, and keeps what the store says of it.
+func (p *program) backUp() error {
+	begin := p.rec.Len()
+	err := p.store.(maintainer).Backup(context.Background(), filepath.Join(filepath.Dir(p.path), backupName))
+	p.past.steps = append(p.past.steps, step{kind: backupStep, begin: begin, end: p.rec.Len(), want: p.state, outcome: outcomeOf(err)})
+	return err
+}
+
+// compact compacts the store, which changes nothing of what it holds.
+func (p *program) compact() error { return p.store.(maintainer).Compact(context.Background()) }
+
+// maintenance opens the store, commits, backs up and compacts, twice over.
+func (p *program) maintenance() error {
+	if err := p.open(); err != nil {
+		return err
+	}
+	for range 2 {
+		for _, do := range []func() error{p.commit, p.commit, p.backUp, p.commit, p.compact, p.commit} {
+			if err := do(); err != nil {
+				return errors.Join(err, p.store.Close())
+			}
+		}
+	}
+	return p.store.Close()
+}
+
+// session opens the store, makes n commits, and closes it.
+func (p *program) session(n int) error {
+	if err := p.open(); err != nil {
+		return err
+	}
+	if err := p.commits(n); err != nil {
+		return errors.Join(err, p.store.Close())
+	}
+	return p.store.Close()
+}
+
+// crashBuckets are the buckets that are written to.
+var crashBuckets = []string{"links", "notes", "tags"}
+
+// randomChanges makes up changes for a store that holds state, and what it holds
+// then: inserts, updates and deletes in several buckets, and now and then values
+// that take many pages.
+func randomChanges(rng *rand.Rand, state records) ([]userdata.Change, records) {
+	after := maps.Clone(state)
+	n := 1 + rng.IntN(4)
+	if rng.IntN(8) == 0 {
+		n = 30
+	}
+	held := slices.Sorted(maps.Keys(state))
+	chosen := map[string]bool{}
+	var changes []userdata.Change
+	for range n {
+		name := fmt.Sprintf("%s/%04d", crashBuckets[rng.IntN(3)], rng.IntN(300))
+		remove := len(held) > 0 && rng.IntN(3) == 0
+		if remove {
+			name = held[rng.IntN(len(held))]
+		}
+		if chosen[name] {
+			continue
+		}
+		chosen[name] = true
+		bucket, key, _ := strings.Cut(name, "/")
+		ch := userdata.Change{Bucket: bucket, Key: []byte(key)}
+		if remove {
+			delete(after, name)
+		} else {
+			ch.Value = randomValue(rng)
+			after[name] = string(ch.Value)
+		}
+		changes = append(changes, ch)
+	}
+	slices.SortFunc(changes, func(a, b userdata.Change) int {
+		return cmp.Or(cmp.Compare(a.Bucket, b.Bucket), bytes.Compare(a.Key, b.Key))
+	})
+	return changes, after
+}
+
+// randomValue makes up a value, mostly a small one.
+func randomValue(rng *rand.Rand) []byte {
+	size := rng.IntN(120)
+	switch rng.IntN(40) {
+	case 0:
+		size = 30000
+	case 1, 2:
+		size = 5000
+	}
+	value := make([]byte, size)
+	for i := range value {
+		value[i] = byte(rng.Uint32())
+	}
+	return value
+}
