@@ -1,0 +1,5 @@
+package userdata_test
+
+import "flag"
+
+var long = flag.Bool("long", false, "run the long proofs")
