@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/anishathalye/porcupine"
 	"go.uber.org/goleak"
@@ -527,15 +526,4 @@ func TestBankCanFail(t *testing.T) {
 		}
 		ok(t, db.Close())
 	}
-}
-
-// watchdog fails the process with the stacks of all goroutines if what the test
-// does takes longer than anything here may, which is long.
-func watchdog(t testing.TB) {
-	t.Helper()
-	buf, name := make([]byte, 1<<20), t.Name()
-	timer := time.AfterFunc(2*time.Minute, func() {
-		panic(fmt.Sprintf("%s hangs:\n%s", name, buf[:runtime.Stack(buf, true)]))
-	})
-	t.Cleanup(func() { timer.Stop() })
 }
