@@ -80,13 +80,14 @@ func (s *BoltStore) outcome(ctx context.Context, c *applyCall) error {
 	case s.writer <- struct{}{}:
 	}
 	defer s.unlockWriter()
-	select {
-	case <-c.done: // the one who wrote before has done it
-	default:
-		s.commitQueue()
+	for {
+		select {
+		case <-c.done: // perhaps by the one who wrote before
+			return c.err
+		default:
+			s.commitQueue()
+		}
 	}
-	<-c.done
-	return c.err
 }
 
 // withdraw takes the call out of the queue, and reports false if it is no longer
@@ -115,8 +116,7 @@ func (s *BoltStore) lockWriter(ctx context.Context) error {
 
 func (s *BoltStore) unlockWriter() { <-s.writer }
 
-// commitQueue settles the calls at the head of the queue, until the writer's own
-// is among them. The caller is the writer.
+// commitQueue settles the calls at the head of the queue. The caller is the writer.
 func (s *BoltStore) commitQueue() {
 	s.gather()
 	calls := s.takeBatch()
@@ -202,8 +202,21 @@ func fail(calls []*applyCall, err error) {
 }
 
 // writable returns a handle that may write the calls. Until release is called no
-// read begins, if one could be in the way.
+// read begins, if one could be in the way, and no other process writes.
 func (s *BoltStore) writable(calls []*applyCall) (h *boltHandle, release func(), err error) {
+	if err := s.enter(context.Background()); err != nil {
+		return nil, nil, err
+	}
+	h, resume, err := s.ready(calls)
+	if err != nil {
+		s.leave()
+		return nil, nil, err
+	}
+	return h, func() { resume(); s.leave() }, nil
+}
+
+// ready is writable in a turn that was taken.
+func (s *BoltStore) ready(calls []*applyCall) (h *boltHandle, release func(), err error) {
 	if s.failed != nil {
 		return nil, nil, fmt.Errorf("%w after a failure, until %s is opened again: %v", ErrReadOnly, s.path, s.failed)
 	}
@@ -221,7 +234,7 @@ func (s *BoltStore) writable(calls []*applyCall) (h *boltHandle, release func(),
 		return nil, nil, err
 	}
 	// The new handle does not know which pages the reads of an old one still need.
-	if err := s.await(context.Background(), s.patience(), s.noneOld); err != nil {
+	if err := s.outlast(s.oldViews); err != nil {
 		return nil, nil, err
 	}
 	if size+growth(calls) < h.span {
@@ -256,19 +269,35 @@ func (s *BoltStore) checkFile() (int64, error) {
 	return info.Size(), nil
 }
 
-// patience is how long the writer waits for reads.
-func (s *BoltStore) patience() (d time.Duration) { return max(s.opts.lockTimeout(), time.Millisecond) }
-
-// noneOld reports whether no read uses a retired handle. The caller has the
-// store's lock.
-func (s *BoltStore) noneOld() bool {
-	for _, h := range s.old {
-		if h.views > 0 {
-			return false
+// outlast waits until reads, which count tells with the store's lock, have ended.
+// It gives up when none of them has for as long as LockTimeout.
+func (s *BoltStore) outlast(count func() int) error {
+	s.mu.Lock()
+	least := count()
+	s.mu.Unlock()
+	for {
+		n := 0
+		err := s.await(context.Background(), max(s.opts.lockTimeout(), time.Millisecond), func() bool {
+			n = count()
+			return n == 0
+		})
+		if err == nil || n >= least {
+			return err
 		}
+		least = n
 	}
-	s.old = nil
-	return true
+}
+
+// oldViews returns how many reads use a retired handle. The caller has the store's
+// lock.
+func (s *BoltStore) oldViews() (n int) {
+	for _, h := range s.old {
+		n += h.views
+	}
+	if n == 0 {
+		s.old = nil
+	}
+	return n
 }
 
 // hold waits until no read is under way, and lets none begin until resume: bbolt
@@ -278,7 +307,7 @@ func (s *BoltStore) hold() error {
 	s.mu.Lock()
 	s.held = true
 	s.mu.Unlock()
-	err := s.await(context.Background(), s.patience(), func() bool { return s.views() == 0 })
+	err := s.outlast(s.views)
 	if err != nil {
 		s.resume()
 	}
@@ -316,9 +345,13 @@ func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCa
 		return nil
 	}
 	defer h.abandon(tx)
+	w := &boltWriter{tx: tx}
+	if !s.trusted {
+		w.distrust(h.span)
+	}
 	written := 0
 	for i, c := range calls {
-		began, err := h.apply(tx, c.changes, written > 0)
+		began, err := h.apply(w, c.changes, written > 0)
 		if c.err = err; err == nil && began {
 			written++
 		} else if began {
@@ -332,6 +365,7 @@ func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCa
 	txid := uint64(tx.ID())
 	err := h.guard(tx.Commit)
 	if err == nil {
+		s.seen = txid
 		return nil
 	}
 	h.broken = true
@@ -356,23 +390,27 @@ func (s *BoltStore) settle(calls []*applyCall, txid uint64, cause error) (again 
 	return nil
 }
 
-// apply checks the change set against what the transaction has, and writes it.
-// dirty tells that the transaction has written already. It reports whether it
+// apply checks the change set against what the transaction has, and writes it. What
+// it touches of a file that is not trusted is checked before, since bbolt is not
+// careful. dirty tells that the transaction has written already. It reports whether it
 // began to write.
-func (h *boltHandle) apply(tx *bbolt.Tx, changes *ChangeSet, dirty bool) (began bool, err error) {
+func (h *boltHandle) apply(w *boltWriter, changes *ChangeSet, dirty bool) (began bool, err error) {
 	err = h.guard(func() error {
-		version := boltVersion(tx)
+		if err := w.verify(changes.Changes); err != nil {
+			return err
+		}
+		version := boltVersion(w.tx)
 		if dirty {
 			version = math.MaxUint64 // of no snapshot: what is here nobody has read
 		}
-		if err := changes.check(version, (&boltWriter{tx: tx}).get); err != nil {
+		if err := changes.check(version, w.get); err != nil {
 			return err
 		}
 		if len(changes.Changes) == 0 {
 			return nil
 		}
 		began = true
-		return writeBolt(tx, changes.Changes)
+		return w.write(changes.Changes)
 	})
 	h.broken = h.broken || errors.Is(err, ErrCorrupt)
 	return began, err
@@ -424,6 +462,7 @@ func (s *BoltStore) heal() (txid uint64, err error) {
 			healing = errors.Join(healing, f.Close())
 		}
 		if err = healing; err == nil {
+			s.seen = meta.Txid
 			return meta.Txid, nil
 		}
 	}
@@ -455,15 +494,16 @@ func (s *BoltStore) reopen() error {
 	if err != nil {
 		return err
 	}
-	if old := s.replaceHandle(h); old != nil && ownsLock {
-		s.dispose(old)
+	if unused := s.replaceHandle(h, true); unused != nil && ownsLock {
+		s.dispose(unused)
 	}
 	return nil
 }
 
 // replaceHandle makes h the store's handle. It returns the one before if nothing
-// uses that any more.
-func (s *BoltStore) replaceHandle(h *boltHandle) (unused *boltHandle) {
+// uses that any more. If both are of the same file, h must not write while reads
+// use the other one.
+func (s *BoltStore) replaceHandle(h *boltHandle, same bool) (unused *boltHandle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.handle
@@ -472,6 +512,8 @@ func (s *BoltStore) replaceHandle(h *boltHandle) (unused *boltHandle) {
 	if old.views == 0 {
 		return old
 	}
-	s.old = append(s.old, old)
+	if same {
+		s.old = append(s.old, old)
+	}
 	return nil
 }

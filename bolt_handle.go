@@ -48,6 +48,8 @@ type boltHandle struct {
 	// under the store's lock.
 	views   int
 	retired bool
+
+	closed bool
 }
 
 // openHandle lets bbolt open the file, which is locked by own where the store
@@ -130,8 +132,12 @@ func mappedSize(size int64) int64 {
 
 // close gives back what the handle has. The descriptor goes first where it is
 // ours: bbolt's attempt to unlock the file, which the store still holds, then
-// fails. A wedged handle leaves its mapping behind, which is address space.
+// fails. The second time it does nothing. A wedged handle leaves its mapping behind, which is address space.
 func (h *boltHandle) close() error {
+	if h.closed {
+		return nil
+	}
+	h.closed = true
 	var err error
 	if h.file != nil {
 		err = h.file.Close()

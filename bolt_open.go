@@ -1,7 +1,6 @@
 package userdata
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -29,20 +28,24 @@ func (s *BoltStore) open() (err error) {
 		return err
 	}
 	if !s.opts.ReadOnly {
-		if _, err := heal(own); err != nil {
-			return err
+		if err := syncFolder(s.path); err != nil { // its creator may have been killed before
+			return fmt.Errorf("sync folder: %w", err)
 		}
+	}
+	if err := s.renew(own); err != nil {
+		return err
 	}
 	if ownsLock {
 		s.own = own
-	} else if err := errors.Join(unlock(own), own.Close()); err != nil {
-		return err
+	} else {
+		own.Close()
 	}
-	if s.handle, err = openHandle(own, s.path, &s.opts); err != nil {
-		return err
-	}
+	s.trusted = small && !s.opts.Shared // with others, the file may grow
 	if small {
 		err = s.handle.snapshot(verifySums)
+	}
+	if err == nil && s.opts.Shared {
+		err = s.unlockTurn()
 	}
 	if err != nil {
 		s.handle.close()
@@ -50,16 +53,22 @@ func (s *BoltStore) open() (err error) {
 	return err
 }
 
-// inspect checks the structure of the file, if it is small, or its meta pages. It
-// reports whether it is small.
+// inspect checks the structure of the file, if it is small, or its meta pages and
+// its freelist. It reports whether it is small. In a larger file each page of the
+// trees is checked before it is read or written to.
 func inspect(f *os.File) (small bool, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return false, pathless(err)
 	}
 	if info.Size() > verifyAtOpen {
-		_, err := readMetas(f)
-		return false, err
+		rep, err := pages.CheckFreelist(f, info.Size())
+		if err == nil && rep.Err() != nil {
+			err = corruptf("%w; Salvage can save what is readable", rep.Err())
+		}
+		if err != nil || rep.Freelist > 0 {
+			return false, pathless(err)
+		} // else bbolt goes through the whole file to find out what is free
 	}
 	rep, err := pages.Check(f, info.Size())
 	if err != nil {

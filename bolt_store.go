@@ -34,9 +34,10 @@ const closePatience = 10 * time.Second
 // because a commit before it failed, waits for [Options.LockTimeout] and then
 // returns [ErrLocked].
 type BoltStore struct {
-	path string
-	opts Options // with the defaults in place
-	log  *slog.Logger
+	path    string
+	opts    Options // with the defaults in place
+	log     *slog.Logger
+	trusted bool // the file's structure was checked in full when it was opened
 
 	calls   callGate
 	closing sync.Once
@@ -44,6 +45,13 @@ type BoltStore struct {
 	// own is the descriptor that holds the file's lock. It is nil where the store
 	// does not own the lock.
 	own *os.File
+
+	// turn is for files that are shared. seen is the number of the last transaction
+	// that the handle knows, or 0; onChange looks at what others have written. Both
+	// are of whoever takes a turn, or writes.
+	turn     turn
+	seen     uint64
+	onChange func(Snapshot) error
 
 	// writer has room for one token: who puts it in may write. Unlike bbolt's own
 	// lock, waiting for it ends with a context. It guards the two below.
@@ -53,7 +61,8 @@ type BoltStore struct {
 
 	mu      sync.Mutex
 	handle  *boltHandle
-	old     []*boltHandle // retired handles that reads still use
+	old     []*boltHandle // retired handles of the same file that reads still use
+	viewing int           // reads under way, with any handle
 	held    bool          // reads that come now have to wait for the writer
 	changed chan struct{} // closed when a read ends or held does; nil if nobody waits
 	queue   []*applyCall
@@ -106,7 +115,7 @@ func (s *BoltStore) View(ctx context.Context, fn func(Snapshot) error) error {
 	}
 	h, err := s.beginView(ctx)
 	if err != nil {
-		return fmt.Errorf("userdata: view: %w", err)
+		return fmt.Errorf("userdata: view: %s: %w", s.path, err)
 	}
 	defer s.endView(h)
 	return h.snapshot(fn)
@@ -133,6 +142,9 @@ func (h *boltHandle) snapshot(fn func(Snapshot) error) error {
 
 // beginView counts a read in, and returns the handle that it is to use.
 func (s *BoltStore) beginView(ctx context.Context) (*boltHandle, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
 	var h *boltHandle
 	err := s.await(ctx, 0, func() bool {
 		if s.held {
@@ -140,8 +152,12 @@ func (s *BoltStore) beginView(ctx context.Context) (*boltHandle, error) {
 		}
 		h = s.handle
 		h.views++
+		s.viewing++
 		return true
 	})
+	if err != nil {
+		s.leave()
+	}
 	return h, err
 }
 
@@ -149,12 +165,14 @@ func (s *BoltStore) beginView(ctx context.Context) (*boltHandle, error) {
 func (s *BoltStore) endView(h *boltHandle) {
 	s.mu.Lock()
 	h.views--
+	s.viewing--
 	last := h.retired && h.views == 0
 	s.signal()
 	s.mu.Unlock()
 	if last {
 		s.dispose(h)
 	}
+	s.leave()
 }
 
 // dispose closes a handle that nothing uses any more.
@@ -230,7 +248,7 @@ func (s *BoltStore) close() error {
 			return err
 		case <-time.After(closePatience):
 			s.mu.Lock()
-			views := s.views()
+			views := s.viewing
 			s.mu.Unlock()
 			if views > 0 {
 				return fmt.Errorf("%w: it is closed when the View ends", errTimeout)
@@ -239,7 +257,8 @@ func (s *BoltStore) close() error {
 	}
 }
 
-// views returns how many reads are under way. The caller has the store's lock.
+// views returns how many reads of the file are under way. The caller has the
+// store's lock.
 func (s *BoltStore) views() int {
 	n := s.handle.views
 	for _, h := range s.old {
@@ -250,7 +269,10 @@ func (s *BoltStore) views() int {
 
 // release closes the file. Nothing uses it any more.
 func (s *BoltStore) release() error {
-	err := s.handle.close()
+	var err error
+	if ownsLock || !s.opts.Shared { // else it was closed after the last turn
+		err = s.handle.close()
+	}
 	if s.own != nil {
 		if closing := s.own.Close(); err == nil {
 			err = closing

@@ -7,18 +7,63 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/seed-5df914be/userdata/internal/pages"
 )
 
-// A boltWriter reads in a write transaction what that itself has written.
+// A boltWriter applies change sets in one write transaction, each on top of those
+// before.
 type boltWriter struct {
-	tx     *bbolt.Tx
+	tx    *bbolt.Tx
+	paths *pages.Paths // checks what is touched; nil if the file is trusted
+	spoil error        // why it can't be checked
+
 	name   string
 	cursor *bbolt.Cursor // in the bucket of that name; nil if it does not exist
 }
 
+// distrust makes the writer check what it touches. Nothing was written yet.
+func (w *boltWriter) distrust(span int64) {
+	snap, err := newBoltSnapshot(w.tx, span)
+	if err != nil {
+		w.spoil = err
+		return
+	}
+	w.paths = pages.NewPaths(snap.file)
+}
+
+// verify checks the pages that bbolt looks at when it makes the changes.
+func (w *boltWriter) verify(changes []Change) error {
+	if w.spoil != nil || w.paths == nil {
+		return w.spoil
+	}
+	var tree pages.Tree
+	found := false
+	for i := range changes {
+		ch := &changes[i]
+		if i == 0 || ch.Bucket != changes[i-1].Bucket {
+			var err error
+			if tree, found, err = w.paths.Bucket([]byte(ch.Bucket)); err != nil {
+				return pageFault(ch.Bucket, nil, err)
+			}
+		}
+		check := w.paths.Put
+		if ch.Value == nil {
+			check = w.paths.Delete
+		}
+		if !found {
+			continue
+		}
+		if err := check(&tree, ch.Key); err != nil {
+			return pageFault(ch.Bucket, ch.Key, err)
+		}
+	}
+	return nil
+}
+
 // get returns the value under the key, or nil if there is none.
 func (w *boltWriter) get(bucket string, key []byte) ([]byte, error) {
-	if bucket != w.name {
+	if w.cursor == nil || bucket != w.name {
 		w.name, w.cursor = bucket, nil
 		if b := w.tx.Bucket([]byte(bucket)); b != nil {
 			w.cursor = b.Cursor()
@@ -39,15 +84,16 @@ func (w *boltWriter) get(bucket string, key []byte) ([]byte, error) {
 	return value, nil
 }
 
-// writeBolt makes the changes in a write transaction. bbolt keeps the values'
-// slices until the transaction is committed, so they must not change before.
-func writeBolt(tx *bbolt.Tx, changes []Change) error {
+// write makes the changes. bbolt keeps the values' slices until the transaction is
+// committed, so they must not change before.
+func (w *boltWriter) write(changes []Change) error {
+	w.cursor = nil // of pages that change now
 	for len(changes) > 0 {
 		n := 1
 		for n < len(changes) && changes[n].Bucket == changes[0].Bucket {
 			n++
 		}
-		if err := writeBoltBucket(tx, changes[:n]); err != nil {
+		if err := w.writeBucket(changes[:n]); err != nil {
 			return err
 		}
 		changes = changes[n:]
@@ -55,11 +101,11 @@ func writeBolt(tx *bbolt.Tx, changes []Change) error {
 	return nil
 }
 
-// writeBoltBucket makes changes that are all in one bucket, and keeps its sum. It
+// writeBucket makes changes that are all in one bucket, and keeps its sum. It
 // creates the bucket if a value is put into it.
-func writeBoltBucket(tx *bbolt.Tx, changes []Change) error {
+func (w *boltWriter) writeBucket(changes []Change) error {
 	name := []byte(changes[0].Bucket)
-	b := tx.Bucket(name)
+	b := w.tx.Bucket(name)
 	var sum bucketSum
 	if b != nil {
 		sum = sumOf(b)
@@ -71,7 +117,7 @@ func writeBoltBucket(tx *bbolt.Tx, changes []Change) error {
 			continue
 		}
 		if b == nil {
-			if b, err = tx.CreateBucket(name); err != nil {
+			if b, err = w.tx.CreateBucket(name); err != nil {
 				return boltWriteError(ch.Bucket, nil, err)
 			}
 		}

@@ -2,68 +2,13 @@ package userdata
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 )
 
 // progressStep is how many records pass between two calls of Options.Progress.
 const progressStep = 1000
-
-// A builder brings the indexes of a table in the file in step with the declared
-// ones.
-type builder struct {
-	db      *DB
-	snap    Snapshot
-	changes *ChangeSet
-	entries []Change // what is done to entries: first what is built, then what is dropped
-}
-
-// table does it: stored is the table's schema in the file, which differs from the
-// declared one in indexes only, if at all.
-func (b *builder) table(t *table, stored TableSchema) error {
-	want := t.schema()
-	var build []*index
-	for _, x := range t.indexes {
-		if !slices.ContainsFunc(stored.Indexes, x.schema().equal) {
-			build = append(build, x)
-		}
-	}
-	var drop []string
-	for _, s := range stored.Indexes {
-		if !slices.ContainsFunc(want.Indexes, s.equal) {
-			drop = append(drop, s.Name)
-		}
-	}
-	switch {
-	case build == nil && drop == nil:
-		return nil
-	case b.db.readOnly: // the file stays as it is: make do without
-		b.db.without(t, build)
-		return nil
-	}
-	if err := b.build(t, build); err != nil {
-		return err
-	}
-	for _, name := range drop {
-		if err := b.drop(indexBucket(t.name, name)); err != nil {
-			return err
-		}
-	}
-	return b.finish(&want)
-}
-
-// finish hands on the changes. An index that changed has been built and dropped:
-// of the entries that it had and has, what was built stays.
-func (b *builder) finish(want *TableSchema) error {
-	slices.SortStableFunc(b.entries, func(x, y Change) int { return x.compare(&y) })
-	b.entries = slices.CompactFunc(b.entries, func(x, y Change) bool { return x.compare(&y) == 0 })
-	b.changes.Changes = append(b.changes.Changes, b.entries...)
-	return b.changes.add(schemaTable, want)
-}
-
-func (x IndexSchema) equal(y IndexSchema) bool {
-	return x.Name == y.Name && x.Unique == y.Unique && slices.Equal(x.Columns, y.Columns)
-}
 
 // without declares a table without some of its indexes.
 func (db *DB) without(t *table, missing []*index) {
@@ -72,65 +17,110 @@ func (db *DB) without(t *table, missing []*index) {
 	db.tables[t.name], db.types[t.typ] = &own, &own
 }
 
-// drop removes all entries of a bucket.
-func (b *builder) drop(bucket string) error {
-	return b.snap.Scan(bucket, Range{}, func(key, _ []byte) bool {
-		b.entries = append(b.entries, Change{Bucket: bucket, Key: bytes.Clone(key)})
-		return true
-	})
+// A builder makes the entries of indexes for the records that a table has.
+type builder struct {
+	tx       writeTx
+	table    *table
+	indexes  []*index
+	sorters  []*sorter
+	progress *progress
 }
 
-// build adds the entries of the indexes for all records of the table.
-func (b *builder) build(t *table, indexes []*index) error {
+// build adds the entries of the indexes for all records of the table, which are
+// as the table has them.
+func (e *evolution) build(t *table, indexes []*index) (err error) {
 	if len(indexes) == 0 {
 		return nil
 	}
-	total := 0
-	if err := b.snap.Scan(t.name, Range{}, func(_, _ []byte) bool { total++; return true }); err != nil {
+	b := &builder{tx: e.tx, table: t, indexes: indexes}
+	if b.progress, err = e.progressOf(t.name); err != nil {
 		return err
 	}
-	owners := make([]map[string][]byte, len(indexes)) // of each entry of a unique index, its record's key
-	for i := range owners {
-		owners[i] = map[string][]byte{}
+	defer func() {
+		for _, s := range b.sorters {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	for range indexes {
+		b.sorters = append(b.sorters, newSorter(e.tx.sortRoom(), sortMemory/len(indexes)))
 	}
-	r := row{columns: make([][]byte, len(t.stored))}
-	done := 0
+	if err := b.collect(); err != nil {
+		return err
+	}
+	for i := range indexes {
+		if err := b.write(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collect hands the entries of all records to the sorters.
+func (b *builder) collect() error {
+	r := row{columns: make([][]byte, len(b.table.stored))}
 	var failed error
-	err := b.snap.Scan(t.name, Range{}, func(key, value []byte) bool {
-		if failed = r.open(t, key, value); failed != nil {
+	err := b.tx.Scan(b.table.name, Range{}, func(key, value []byte) bool {
+		if failed = r.open(b.table, key, value); failed != nil {
 			return false
 		}
-		for i, x := range indexes {
-			if failed = b.index(t, x, &r, owners[i]); failed != nil {
+		for i, x := range b.indexes {
+			entries, err := x.entries(&r)
+			if err != nil {
+				failed = b.table.entryError("open", key, err)
 				return false
 			}
+			for _, entry := range entries {
+				if failed = b.sorters[i].add(entry); failed != nil {
+					return false
+				}
+			}
 		}
-		if done++; done%progressStep == 0 || done == total {
-			b.db.progress(t.name, done, total)
-		}
-		return true
+		failed = b.progress.step()
+		return failed == nil
 	})
-	if failed != nil {
-		return failed
+	return errors.Join(failed, err)
+}
+
+// maxClashes is how many records an error names that a unique index can't hold.
+const maxClashes = 10
+
+// write puts the entries of one index, in order.
+func (b *builder) write(i int) error {
+	x := b.indexes[i]
+	var last indexEntry
+	var clashes []error
+	err := b.sorters[i].each(func(e indexEntry) error {
+		switch {
+		case x.unique && last.key != nil && bytes.Equal(last.key, e.key):
+			if len(clashes) == maxClashes {
+				return nil
+			}
+			clash, err := b.clash(x, last, e)
+			clashes = append(clashes, clash)
+			return err
+		case clashes != nil:
+			last = e
+			return nil
+		}
+		last = e
+		return b.tx.put(x.bucket, e.key, e.value)
+	})
+	if err == nil && clashes != nil {
+		err = fmt.Errorf("userdata: open: %w: unique index %s can't be built: %w", ErrSchema, x.name, errors.Join(clashes...))
 	}
 	return err
 }
 
-// index adds a record's entries in one index.
-func (b *builder) index(t *table, x *index, r *row, owners map[string][]byte) error {
-	entries, err := x.entries(r)
+// clash describes two records that have one entry in a unique index.
+func (b *builder) clash(x *index, first, second indexEntry) (clash, err error) {
+	key := second.value // in a unique index, the record's
+	value, err := b.tx.Get(b.table.name, key)
 	if err != nil {
-		return t.entryError("open", r.key, err)
+		return nil, err
 	}
-	for _, e := range entries {
-		if x.unique {
-			if other := owners[string(e.key)]; other != nil {
-				sl := &slot{table: t, key: string(r.key)}
-				return fmt.Errorf("userdata: open: %w: unique index %s can't be built: %w", ErrSchema, x.name, x.clash(sl, r, other))
-			}
-			owners[string(e.key)] = e.value
-		}
-		b.entries = append(b.entries, Change{Bucket: x.bucket, Key: e.key, Value: e.value})
+	r, err := b.table.open(key, value)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	return x.clash(&slot{table: b.table, key: string(key)}, &r, first.value), nil
 }

@@ -184,8 +184,9 @@ func TestBuildClash(t *testing.T) {
 		before := f.bytes(t)
 		_, _, err = f.open(nil, postsClash)
 		var re *userdata.RecordError
-		if !errors.Is(err, userdata.ErrSchema) || !errors.As(err, &re) || re.Key != 9000 || re.Column != "day" || !strings.Contains(err.Error(), "record 17 has day 17") {
-			t.Errorf("got %v, want ErrSchema that names the records 9000 and 17", err)
+		if !errors.Is(err, userdata.ErrSchema) || !errors.As(err, &re) || re.Key != 9001 || re.Column != "day" ||
+			!strings.Contains(err.Error(), "record 5 has day 5") || !strings.Contains(err.Error(), "posts 9000 day: already exists: record 17 has day 17") {
+			t.Errorf("got %v, want ErrSchema that names the records 9001 and 5, 9000 and 17", err)
 		}
 		if after := f.bytes(t); after != before {
 			t.Error("the refused index changed the file")

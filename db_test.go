@@ -146,7 +146,7 @@ func TestOpenListsEveryDifference(t *testing.T) {
 	ok(t, db.Close())
 	before := bytesOf(t, path)
 	type other struct {
-		ID    string   `userdata:"id,key,size=9"`
+		ID    string   `userdata:"id,key,size=7"`
 		Title int      `userdata:"title"`
 		N     *int     `userdata:"n"`
 		Tags  []string `userdata:"tags"`
@@ -157,14 +157,14 @@ func TestOpenListsEveryDifference(t *testing.T) {
 	}
 	_, err = userdata.Open(path, nil, userdata.NewTable[other]("pieces"), userdata.NewTable[user]("userdata"))
 	is(t, err, userdata.ErrSchema)
-	for _, want := range []string{`pieces: the file has column "id string(8) key", the program declares "id string(9) key"`, `"title string(10)"`, `"n int null"`,
+	for _, want := range []string{`pieces: the file has column "id string(8) key", the program declares "id string(7) key": declare the larger size, or cut the values by a migration with RewriteRecords("pieces", ...)`, `"title string(10)"`,
 		`"done bool"`, `"attrs `, `"note string null"`, `declares column "more bool"`, `userdata: the file has column "user_id string(32) key"`, `"id string key"`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not in %v", want, err)
 		}
 	}
-	if strings.Contains(err.Error(), "tags") {
-		t.Errorf("column tags, which fits, is in %v", err)
+	if strings.Contains(err.Error(), "tags") || strings.Contains(err.Error(), `"n int`) {
+		t.Errorf("column tags or n, which fit, is in %v", err)
 	}
 	if bytesOf(t, path) != before {
 		t.Error("the file was altered")

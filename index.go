@@ -46,8 +46,11 @@ type index struct {
 	multi   bool // the last column is a slice: one entry for each different element
 }
 
+// indexPrefix begins the names of the buckets of indexes.
+const indexPrefix = "_index/"
+
 // indexBucket returns the name of an index's bucket.
-func indexBucket(table, index string) string { return "_index/" + table + "/" + index }
+func indexBucket(table, index string) string { return indexPrefix + table + "/" + index }
 
 // nullByte stands for null in an index: ordered's reversed infinity, before all else.
 const nullByte = 0x00

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A MemStore is a [Store] in memory, for tests: it makes the same promises as
@@ -67,14 +68,19 @@ func (s *MemStore) Apply(ctx context.Context, changes *ChangeSet) error {
 }
 
 // Close implements [Store]: it waits for the calls under way and lets go of the
-// contents. It must not be called by a View's function, for which it would wait.
-// A second Close waits for the first and returns nil.
-func (s *MemStore) Close() error {
+// contents. If a View still runs after 10 seconds, perhaps because it is the View's
+// function that called Close, the error is [ErrLocked]. A second Close waits for the
+// first and returns nil.
+func (s *MemStore) Close() (err error) {
 	s.closing.Do(func() {
-		<-s.calls.shut()
-		s.state.Store(nil)
+		select {
+		case <-s.calls.shut():
+			s.state.Store(nil)
+		case <-time.After(closePatience):
+			err = fmt.Errorf("userdata: close: %w", errTimeout)
+		}
 	})
-	return nil
+	return err
 }
 
 // A memState is one state of a MemStore, and the Snapshot of it. It never

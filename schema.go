@@ -172,14 +172,16 @@ func newTable(name string, rt *recordType) *table {
 func (t *table) schema() TableSchema {
 	s := TableSchema{Name: t.name}
 	for _, c := range t.columns {
-		s.Columns = append(s.Columns, ColumnSchema{
-			Name: c.name, Type: strings.TrimPrefix(c.codec.name, "*"), Size: c.size, Key: c.key, Nullable: c.nullable,
-		})
+		s.Columns = append(s.Columns, c.schema())
 	}
 	for _, x := range t.indexes {
 		s.Indexes = append(s.Indexes, x.schema())
 	}
 	return s
+}
+
+func (c *column) schema() ColumnSchema {
+	return ColumnSchema{Name: c.name, Type: strings.TrimPrefix(c.codec.name, "*"), Size: c.size, Key: c.key, Nullable: c.nullable}
 }
 
 // A recordType is what the tags of a struct declare.
@@ -204,6 +206,11 @@ type column struct {
 	size        int
 	key         bool
 	nullable    bool
+	was         []string // names that the column had in older files
+
+	// absent is the msgpack that the column gets in records which are older than
+	// it: null, or its default. Nil says that there is none.
+	absent []byte
 
 	// appendOrdered appends a value as indexes hold it; nil for types without an
 	// order. For a slice of what has an order, elements makes that of each element.
@@ -239,7 +246,7 @@ func newRecordType(t reflect.Type) (*recordType, error) {
 	if t.Kind() != reflect.Struct {
 		return nil, invalidf("%s is not a struct", t)
 	}
-	fields, err := fieldsOf(t)
+	fields, err := recordFields(t)
 	if err != nil {
 		return nil, err
 	}
@@ -263,6 +270,9 @@ func newRecordType(t reflect.Type) (*recordType, error) {
 		return nil, invalidf(`%s has no key: add the word "key" to one field's tag, as in userdata:"id,key"`, t)
 	}
 	if err := rt.checkIndexes(); err != nil {
+		return nil, fmt.Errorf("%s: %w", t, err)
+	}
+	if err := rt.checkWas(); err != nil {
 		return nil, fmt.Errorf("%s: %w", t, err)
 	}
 	rt.stored = slices.Clone(rt.columns)
@@ -305,11 +315,29 @@ func newColumn(b *codecBuilder, f field) (*column, error) {
 	if base := strings.TrimPrefix(codec.name, "*"); f.tag.size != 0 && base != "string" && base != "bytes" {
 		return nil, invalidf("size is for strings and bytes, not for %s", f.typ)
 	}
-	return &column{
+	c := &column{
 		name: f.tag.name, encodedName: encodedName(f.tag.name), goName: f.goName, offset: f.offset,
-		codec: codec, size: f.tag.size, key: f.tag.key, nullable: f.typ.Kind() == reflect.Pointer,
+		codec: codec, size: f.tag.size, key: f.tag.key, nullable: f.typ.Kind() == reflect.Pointer, was: f.tag.was,
 		appendOrdered: orderedAppender(codec), elements: elementAppender(codec),
-	}, nil
+	}
+	return c, c.setAbsent(f.tag.fallback)
+}
+
+// checkWas refuses former names that a column of today has, or two claim.
+func (rt *recordType) checkWas() error {
+	owner := map[string]*column{}
+	for _, c := range rt.columns {
+		owner[c.name] = c
+	}
+	for _, c := range rt.columns {
+		for _, name := range c.was {
+			if o := owner[name]; o != nil {
+				return invalidf("%s: was=%s is the name of %s: a former name belongs to one column", c.goName, name, o.goName)
+			}
+			owner[name] = c
+		}
+	}
+	return nil
 }
 
 // A field is an exported field of a struct, or of one embedded in it.
@@ -320,9 +348,20 @@ type field struct {
 	tag    tag
 }
 
-// fieldsOf returns the fields of t that are stored, those of embedded structs
-// in their place.
+// fieldsOf returns the fields of a struct inside a column.
 func fieldsOf(t reflect.Type) ([]field, error) {
+	fields, err := recordFields(t)
+	for _, f := range fields {
+		if f.tag.was != nil || f.tag.fallback != nil {
+			return nil, invalidf("%s.%s: was and default are for the fields of a record, not of a struct inside it", t, f.goName)
+		}
+	}
+	return fields, err
+}
+
+// recordFields returns the fields of t that are stored, those of embedded structs
+// in their place.
+func recordFields(t reflect.Type) ([]field, error) {
 	var fields []field
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -331,7 +370,7 @@ func fieldsOf(t reflect.Type) ([]field, error) {
 			continue
 		}
 		if f.Anonymous && !tagged && f.Type.Kind() == reflect.Struct && !marshalsItself(f.Type) {
-			inner, err := fieldsOf(f.Type)
+			inner, err := recordFields(f.Type)
 			if err != nil {
 				return nil, err
 			}
@@ -378,9 +417,12 @@ type tag struct {
 	key     bool
 	size    int
 	indexes []indexTag
+	was     []string
+
+	fallback *string // the literal of default=; nil if there is none
 }
 
-// parseTag reads "name,key,size=32,index=by_author:1".
+// parseTag reads "name,key,size=32,index=by_author:1,was=old_name,default=0".
 func parseTag(text string) (tag, error) {
 	name, rest, more := strings.Cut(text, ",")
 	t := tag{name: name}
@@ -395,7 +437,7 @@ func parseTag(text string) (tag, error) {
 		part, rest, more = strings.Cut(rest, ",")
 		word, value, hasValue := strings.Cut(part, "=")
 		once := word
-		if word == "index" || word == "unique" { // a column may be in several
+		if word == "index" || word == "unique" || word == "was" { // a column may be in several, and have had several names
 			once = part
 		}
 		if seen[once] {
@@ -420,8 +462,18 @@ func parseTag(text string) (tag, error) {
 				return t, err
 			}
 			t.indexes = append(t.indexes, x)
+		case "was":
+			if err := checkName(value); err != nil {
+				return t, fmt.Errorf("tag word %q: %w; write was=old_name", part, err)
+			}
+			t.was = append(t.was, value)
+		case "default":
+			if !hasValue {
+				return t, invalidf("tag word %q: default takes a value, as in default=0", part)
+			}
+			t.fallback = &value
 		default:
-			return t, invalidf("tag has the unknown word %q%s", part, nearest(word, "key", "size", "index", "unique"))
+			return t, invalidf("tag has the unknown word %q%s", part, nearest(word, "key", "size", "index", "unique", "was", "default"))
 		}
 	}
 	return t, nil

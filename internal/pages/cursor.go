@@ -85,18 +85,30 @@ func (c *Cursor) Seek(seek []byte) (key, value []byte, err error) {
 
 // Next goes to the next entry. A cursor that is not placed goes to the first one.
 func (c *Cursor) Next() (key, value []byte, err error) {
-	if c.place != inside || c.index+1 >= c.leaf.count {
+	i := c.index + 1
+	if c.place != inside || i >= c.leaf.count {
 		return c.leave(after)
 	}
-	return c.take(c.index+1, 1)
+	key, value = c.leaf.plain(i)
+	if value == nil || bytes.Compare(key, c.key) <= 0 {
+		return c.take(i, 1)
+	}
+	c.index, c.key = i, key
+	return key, value, nil
 }
 
 // Prev goes to the entry before. A cursor that is not placed stays so.
 func (c *Cursor) Prev() (key, value []byte, err error) {
-	if c.place != inside || c.index == 0 {
+	i := c.index - 1
+	if c.place != inside || i < 0 {
 		return c.leave(before)
 	}
-	return c.take(c.index-1, -1)
+	key, value = c.leaf.plain(i)
+	if value == nil || bytes.Compare(key, c.key) >= 0 {
+		return c.take(i, -1)
+	}
+	c.index, c.key = i, key
+	return key, value, nil
 }
 
 // take makes the element i of the leaf the cursor's place, and returns its entry.

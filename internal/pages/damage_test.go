@@ -58,7 +58,7 @@ func TestDamage(t *testing.T) {
 	if slowest > time.Second {
 		t.Errorf("a Check took %v", slowest)
 	}
-	tally := inChildren(t, dir, passed)
+	tally := inChildren(t, "TestDamageChild", dir, passed)
 	t.Logf("%d files: %d found, %d passed; slowest Check %v", n, found, len(passed), slowest)
 	t.Logf("by page: %v", byKind)
 	t.Logf("of those that passed: %v", tally)
@@ -67,9 +67,9 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// inChildren opens the files of the seeds in child processes, and counts what
-// they say of them.
-func inChildren(t *testing.T, dir string, seeds []uint64) map[string]int {
+// inChildren opens the files of the seeds in child processes that run the test,
+// and counts what they say of them.
+func inChildren(t *testing.T, test, dir string, seeds []uint64) map[string]int {
 	tally := map[string]int{}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -77,7 +77,7 @@ func inChildren(t *testing.T, dir string, seeds []uint64) map[string]int {
 		wg.Go(func() {
 			list := seeds[i*len(seeds)/2 : (i+1)*len(seeds)/2]
 			for len(list) > 0 {
-				said, died := child(t, dir, list)
+				said, died := child(t, test, dir, list)
 				mu.Lock()
 				for _, s := range said {
 					tally[s]++
@@ -95,10 +95,10 @@ func inChildren(t *testing.T, dir string, seeds []uint64) map[string]int {
 	return tally
 }
 
-// child runs a child process for the seeds and returns what it said of each, and
+// child runs the test in a child process for the seeds and returns what it said of each, and
 // if it died before the end what it wrote then.
-func child(t *testing.T, dir string, seeds []uint64) (said []string, died string) {
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDamageChild$")
+func child(t *testing.T, test, dir string, seeds []uint64) (said []string, died string) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$")
 	cmd.Env = append(os.Environ(), childDir+"="+dir)
 	cmd.Stdin = strings.NewReader(strings.Trim(fmt.Sprint(seeds), "[]"))
 	var stderr bytes.Buffer
@@ -118,14 +118,24 @@ func child(t *testing.T, dir string, seeds []uint64) (said []string, died string
 	return said, fmt.Sprintf("%v: %.600s", err, stderr.String())
 }
 
-// TestDamageChild is what a child process does.
+// TestDamageChild is what a child process of TestDamage does.
 func TestDamageChild(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	serve(t, func(list []victim, seed uint64) string {
+		f, v, _, _ := mutate(list, seed)
+		return use(t, path, f, v)
+	})
+}
+
+// serve is what a child process does: for each seed that it is given it writes
+// what fn says. It ends the process if one of them takes too long.
+func serve(t *testing.T, fn func(list []victim, seed uint64) string) {
 	dir := os.Getenv(childDir)
 	if dir == "" {
-		t.Skip("only in a child process of TestDamage")
+		t.Skip("only in a child process of another test")
 	}
 	var step atomic.Int64
-	go func() { // ends the process if one file takes too long
+	go func() {
 		for last := int64(-1); ; time.Sleep(5 * time.Second) {
 			if now := step.Load(); now == last {
 				fmt.Fprintln(os.Stderr, "hangs")
@@ -136,14 +146,12 @@ func TestDamageChild(t *testing.T) {
 		}
 	}()
 	list := victims(t, dir)
-	path := filepath.Join(t.TempDir(), "db")
 	in := bufio.NewScanner(os.Stdin)
 	in.Split(bufio.ScanWords)
 	for in.Scan() {
 		var seed uint64
 		fmt.Sscan(in.Text(), &seed)
-		f, v, _, _ := mutate(list, seed)
-		fmt.Printf("%d: %s\n", seed, use(t, path, f, v))
+		fmt.Printf("%d: %s\n", seed, fn(list, seed))
 		step.Add(1)
 	}
 }

@@ -105,6 +105,9 @@ func (s *scan) open(b *bucket, n *node, e *element) (uint64, error) {
 		return 0, err
 	}
 	root := le.Uint64(v)
+	if b.level == 1 {
+		s.rep.Buckets[b.stat].Sequence = le.Uint64(v[8:])
+	}
 	size := e.value - bucketSize
 	if root != 0 && size != 0 || root == 0 && (size < headerSize || size > s.src.pageSize/inlineShare) {
 		return 0, fmt.Errorf("%w: %d", errBucket, e.value)

@@ -28,3 +28,14 @@ func SetTxid(page []byte, txid uint64) {
 	h.Write(b[:56])
 	le.PutUint64(b[56:], h.Sum64())
 }
+
+// CheckFreelist is [Check] of the meta pages and the freelist alone, as far as that
+// can be without the trees: a page that is used and free is not found.
+func CheckFreelist(r io.ReaderAt, size int64) (Report, error) {
+	s := scan{rep: Report{Meta: -1}, src: source{r: r}}
+	err := s.metas(size, -1)
+	if err == nil && s.rep.Meta >= 0 && s.rep.Metas[s.rep.Meta].Freelist != noFreelist {
+		err = s.freelist(s.rep.Metas[s.rep.Meta].Freelist)
+	}
+	return s.rep, err
+}

@@ -4,10 +4,13 @@
 // a type that is wrong ends in a fault, in a loop without end or in wrong data.
 // So [Check] looks first, through an [io.ReaderAt], and says whether bbolt can be
 // let loose on the file; [Walk] reads what can be read of a file that it can't.
+// Where a file is too large to be looked at as a whole, a [Map] reads entries of a
+// mapped file as safely, and a [Paths] says whether bbolt can write some.
 //
-// Neither panics nor loops, whatever the bytes are: each page is read at most
-// once, and memory grows with the number of pages that are in use, and in a Walk
-// with the greatest value, not with what a number in the file says.
+// None of these panics or loops, whatever the bytes are. Check and Walk read each
+// page at most once, and their memory grows with the number of pages that are in
+// use, and in a Walk with the greatest value, not with what a number in the file
+// says.
 //
 // What is checked always holds for a file that bbolt wrote:
 //
@@ -71,9 +74,10 @@ type Meta struct {
 
 // A Bucket is a bucket in the root.
 type Bucket struct {
-	Name    string
-	Entries uint64 // entries with a value that are directly in it
-	Nested  uint64 // entries with a value in the buckets within it
+	Name     string
+	Sequence uint64 // its sequence number
+	Entries  uint64 // entries with a value that are directly in it
+	Nested   uint64 // entries with a value in the buckets within it
 }
 
 // A Finding is one thing that can't be in a file as bbolt writes it.

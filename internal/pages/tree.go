@@ -17,7 +17,8 @@ var ErrNested = errors.New("a bucket in place of a value")
 //
 // No read allocates, unless it fails. A Map is safe for concurrent use, as long
 // as the bytes of the transaction's pages stay what and where they are: hold a
-// bbolt transaction around it. What it returns is of these bytes.
+// bbolt transaction around it, and if that is a write transaction, be done before
+// the first write, which may map the file anew. What is returned is of these bytes.
 type Map struct {
 	data  []byte
 	shift uint   // a page has 1 << shift bytes
@@ -155,19 +156,32 @@ func (v *view) key(i int) []byte {
 // child returns the page of the element i of a branch.
 func (v *view) child(i int) uint64 { return le.Uint64(v.b[headerSize+i*elemSize+8:]) }
 
-// entry returns what the element i of a leaf has: a value, or a bucket if nested.
-func (v *view) entry(i int) (key, value []byte, nested bool, err error) {
+// plain returns what the element i of a leaf has, if it is a value and sound, or
+// else nil.
+func (v *view) plain(i int) (key, value []byte) {
 	at := headerSize + i*elemSize
 	e := v.b[at : at+elemSize]
 	front, sizes := le.Uint64(e), le.Uint64(e[8:])
-	flags := uint32(front)
 	off := uint64(at) + front>>32
 	mid := off + sizes&(1<<32-1)
 	end := mid + sizes>>32
-	if flags > bucketFlag || off == mid || end > uint64(len(v.b)) {
-		return nil, nil, false, v.fault(i)
+	if uint32(front) != 0 || off == mid || end > uint64(len(v.b)) {
+		return nil, nil
 	}
-	return v.b[off:mid:mid], v.b[mid:end:end], flags == bucketFlag, nil
+	return v.b[off:mid:mid], v.b[mid:end:end]
+}
+
+// entry returns what the element i of a leaf has: a value, or a bucket if nested.
+func (v *view) entry(i int) (key, value []byte, nested bool, err error) {
+	if key, value = v.plain(i); key != nil {
+		return key, value, false, nil
+	}
+	n := node{head: v.b}
+	e := n.elem(i)
+	if err := e.check(i, e.off, int64(len(v.b))); err != nil {
+		return nil, nil, false, err
+	}
+	return v.b[e.off : e.off+e.key : e.off+e.key], v.b[e.off+e.key : e.end() : e.end()], true, nil
 }
 
 // fault says what is wrong with the element i.

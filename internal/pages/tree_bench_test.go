@@ -117,3 +117,27 @@ func BenchmarkTree(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPaths verifies what 100 deletes need, scattered or side by side, each.
+func BenchmarkPaths(b *testing.B) {
+	for _, n := range []int{30000, 250000} {
+		tree, _, keys := benchmarked(b, n)
+		m := tree.Map()
+		for name, at := range map[string]func(i int) []byte{
+			"scattered": func(i int) []byte { return keys[i] }, "in order": func(i int) []byte { return key(n/2 + i) },
+		} {
+			b.Run(fmt.Sprintf("n=%d/%s", n, name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					p := pages.NewPaths(m)
+					for i := range 100 {
+						if err := p.Delete(tree, at(i)); err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/key")
+			})
+		}
+	}
+}

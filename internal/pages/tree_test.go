@@ -177,7 +177,7 @@ func sameBucket(path string, tree *pages.Tree, b *bolt.Bucket, rnd *rand.Rand) e
 		if err := same(path+" get", key, value, err, key, b.Get(key)); err != nil {
 			return err
 		}
-		if _, found, err := tree.Bucket(key); found || err == nil {
+		if _, found, err := tree.Bucket(key); found || !errors.Is(err, pages.ErrNotBucket) {
 			return fmt.Errorf("%s: %q: a value is a bucket", path, key)
 		}
 	}
@@ -324,5 +324,20 @@ func TestTreeAllocs(t *testing.T) {
 		if failed != nil || n != 0 {
 			t.Errorf("%s: %v allocations, %v", what, n, failed)
 		}
+	}
+}
+
+// Buckets stops when it is told to, and at a value where a bucket should be.
+func TestBuckets(t *testing.T) {
+	good := base(t)
+	n := 0
+	m := newMap(t, good, check(t, good).Metas[good.chosen()])
+	if err := m.Buckets(func([]byte) bool { n++; return n < 2 }); n != 2 || err != nil {
+		t.Errorf("%d names, %v", n, err)
+	}
+	bad := synth(leafOf(2, "a", 0))
+	m = newMap(t, bad, check(t, bad).Metas[1])
+	if err := m.Buckets(func([]byte) bool { n++; return true }); n != 2 || !errors.Is(err, pages.Rules["root entry"]) {
+		t.Errorf("value: %d names, %v", n, err)
 	}
 }
