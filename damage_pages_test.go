@@ -117,8 +117,9 @@ var damageWays = []struct {
 		}
 		return f
 	}},
-	{"truncated", func(d *damagePages, f []byte, _ uint64, rnd *rand.Rand) []byte { return f[:rnd.IntN(len(f))] }},
-	{"truncated at a page", func(d *damagePages, f []byte, id uint64, _ *rand.Rand) []byte { return f[:int(id)*d.size] }},
+	// A file of no bytes at all is one that nobody has written to yet.
+	{"truncated", func(d *damagePages, f []byte, _ uint64, rnd *rand.Rand) []byte { return f[:1+rnd.IntN(len(f)-1)] }},
+	{"truncated at a page", func(d *damagePages, f []byte, id uint64, _ *rand.Rand) []byte { return f[:max(int(id)*d.size, 1)] }},
 	{"meta with its checksum", inPage(func(p []byte, rnd *rand.Rand) {
 		m := p[16:]
 		little.PutUint64(m[16+8*rnd.IntN(5):], rnd.Uint64N(400))

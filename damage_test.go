@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/seed-5df914be/userdata"
+	"github.com/seed-5df914be/userdata/internal/pages"
 )
 
 // damageEnv makes the test binary a child that uses damaged files. It has the
@@ -56,7 +57,7 @@ func newPart(n int) *part {
 // what it holds now and held before its last commit.
 type damageFile struct {
 	*damagePages
-	now, before partState
+	latest, before partState
 }
 
 // beyondCheck is a size that a file is not checked in full at, when it is opened.
@@ -72,7 +73,7 @@ func makeDamageFile(t *testing.T, path string) {
 		ok(t, errors.Join(db.Transact(t.Context(), fn), db.Close()))
 	}
 	withParts(func(s *userdata.Session) error {
-		for n := range 900 {
+		for n := range 300 {
 			if err := s.Add(newPart(n)); err != nil {
 				return err
 			}
@@ -99,7 +100,7 @@ func makeDamageFile(t *testing.T, path string) {
 func loadDamageFile(t *testing.T, path string) *damageFile {
 	t.Helper()
 	f := &damageFile{damagePages: newDamagePages(t, []byte(bytesOf(t, path)), []byte(bytesOf(t, path+".old")))}
-	for path, state := range map[string]*partState{path: &f.now, path + ".before": &f.before} {
+	for path, state := range map[string]*partState{path: &f.latest, path + ".before": &f.before} {
 		copied := filepath.Join(t.TempDir(), "copy")
 		ok(t, os.WriteFile(copied, []byte(bytesOf(t, path)), 0o600))
 		db, err := userdata.Open(copied, nil, parts)
@@ -112,11 +113,29 @@ func loadDamageFile(t *testing.T, path string) *damageFile {
 	return f
 }
 
+// checkPages checks the structure of a closed file.
+func checkPages(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	r, err := pages.Check(f, info.Size())
+	return errors.Join(err, r.Err())
+}
+
 // A use is what somebody who uses a file gets to see.
 type use struct {
 	state partState // what was read
 	err   error     // what was said
-	wrong []string  // what can't be
+	wrong []string  // values that can't be
+	older partState // what else may be read: the state before the last commit
+
+	missing []string // what was not read, and no error said so
 }
 
 // all reads all records.
@@ -131,49 +150,55 @@ func (u *use) all(ctx context.Context, db *userdata.DB) {
 // read reads the file in every way: each that does not end in an error must agree
 // with the state.
 func (u *use) read(ctx context.Context, db *userdata.DB, state partState) {
-	ways := map[string]func(s *userdata.Session, got partState) error{
-		"all": func(s *userdata.Session, got partState) error {
-			return addAll(got)(parts.Select(s).All(ctx))
-		},
-		"get": func(s *userdata.Session, got partState) error {
-			var faults []error
-			for id := range state {
-				p, err := parts.Get(ctx, s, id)
-				if err == nil {
-					got.add(p)
-				} else if !errors.Is(err, userdata.ErrNotFound) {
-					faults = append(faults, err)
-				}
-			}
-			return errors.Join(faults...)
-		},
-		"in the order of an index": func(s *userdata.Session, got partState) error {
-			return addAll(got)(parts.Select(s).OrderBy(partN.Desc()).All(ctx))
-		},
-		"by values of an index": func(s *userdata.Session, got partState) error {
-			var faults []error
-			for n := range 110 {
-				faults = append(faults, addAll(got)(parts.Select(s).Where(partN.Eq(n)).All(ctx)))
-			}
-			return errors.Join(faults...)
-		},
-		"by a unique index": func(s *userdata.Session, got partState) error {
-			return addAll(got)(parts.Select(s).Where(partSlug.Ge("")).OrderBy(partSlug.Asc()).All(ctx))
-		},
-	}
-	for name, way := range ways {
+	for name, way := range waysToRead {
 		got := partState{}
-		err := way(db.NewSession(), got)
+		want, err := way(ctx, db.NewSession(), state, got)
 		u.err = errors.Join(u.err, err)
 		for id, p := range got {
-			if p != state[id] {
+			if p != state[id] && (u.older == nil || p != u.older[id]) {
 				u.wrong = append(u.wrong, fmt.Sprintf("%s: %s is %.80s, want %.80s", name, id, p, state[id]))
 			}
 		}
-		if err == nil && len(got) < len(state) {
-			u.wrong = append(u.wrong, fmt.Sprintf("%s: %d of %d records, and no error", name, len(got), len(state)))
+		if err == nil && len(got) < want {
+			u.missing = append(u.missing, fmt.Sprintf("%s: %d of %d records, and no error", name, len(got), want))
 		}
 	}
+}
+
+// waysToRead read records, say how many there should be, and all that failed.
+var waysToRead = map[string]func(ctx context.Context, s *userdata.Session, state, got partState) (want int, err error){
+	"all": func(ctx context.Context, s *userdata.Session, state, got partState) (int, error) {
+		return len(state), addAll(got)(parts.Select(s).All(ctx))
+	},
+	"get": func(ctx context.Context, s *userdata.Session, state, got partState) (want int, err error) {
+		for n := 0; n < 300; n += 7 {
+			id := fmt.Sprintf("part %04d", n)
+			if _, there := state[id]; there {
+				want++
+			}
+			p, getting := parts.Get(ctx, s, id)
+			if getting == nil {
+				got.add(p)
+			} else if !errors.Is(getting, userdata.ErrNotFound) {
+				err = errors.Join(err, getting)
+			}
+		}
+		return want, err
+	},
+	"in the order of an index": func(ctx context.Context, s *userdata.Session, state, got partState) (int, error) {
+		return len(state), addAll(got)(parts.Select(s).OrderBy(partN.Desc()).All(ctx))
+	},
+	"by a value of an index": func(ctx context.Context, s *userdata.Session, state, got partState) (want int, err error) {
+		for _, p := range state {
+			if strings.HasPrefix(p, "101 ") {
+				want++
+			}
+		}
+		return want, addAll(got)(parts.Select(s).Where(partN.Eq(101)).All(ctx))
+	},
+	"by a unique index": func(ctx context.Context, s *userdata.Session, state, got partState) (int, error) {
+		return len(state), addAll(got)(parts.Select(s).Where(partSlug.Ge("")).OrderBy(partSlug.Asc()).All(ctx))
+	},
 }
 
 // addAll returns a function that takes a query's answers.
@@ -195,7 +220,7 @@ func (u *use) commit(ctx context.Context, db *userdata.DB, state partState) {
 			return err
 		}
 		p.Slug = "changed"
-		q, err := parts.Get(ctx, s, "part 0500")
+		q, err := parts.Get(ctx, s, "part 0265")
 		if err != nil {
 			return err
 		}
@@ -205,20 +230,28 @@ func (u *use) commit(ctx context.Context, db *userdata.DB, state partState) {
 		p := newPart(3)
 		p.Slug = "changed"
 		state.add(p)
-		delete(state, "part 0500")
+		delete(state, "part 0265")
 		state.add(newPart(2000))
 	}
 }
 
 // useDamaged opens the file, reads it in every way, commits, reads it again, and
-// says what came of that. older allows the state before the last commit.
-func useDamaged(ctx context.Context, path string, f *damageFile, older bool) (verdict string) {
+// says what came of that. older allows the state before the last commit. In a file
+// that was not checked in full when it was opened, a read may miss records, if a
+// check finds out.
+func useDamaged(ctx context.Context, path string, f *damageFile, older, large bool) (verdict string) {
 	u := use{state: partState{}}
+	if older {
+		u.older = f.before
+	}
+	checked := false
 	defer func() {
 		switch {
-		case u.wrong != nil:
-			slices.Sort(u.wrong)
-			verdict = fmt.Sprintf("wrong: %v, %.300s", u.err, strings.Join(u.wrong, "; "))
+		case u.wrong != nil, u.missing != nil && !checked:
+			slices.Sort(u.missing)
+			verdict = fmt.Sprintf("wrong: %.200q, %.200q, %.200v", u.wrong, u.missing, u.err)
+		case u.missing != nil:
+			verdict = "missing to one read, and a check tells"
 		case u.err == nil:
 		case errors.Is(u.err, userdata.ErrCorrupt), errors.Is(u.err, userdata.ErrSchema):
 			verdict = "error"
@@ -232,14 +265,16 @@ func useDamaged(ctx context.Context, path string, f *damageFile, older bool) (ve
 		u.err = err
 		return
 	}
-	state := maps.Clone(f.now)
+	state := maps.Clone(f.latest)
 	verdict = "right"
 	if u.all(ctx, db); older && maps.Equal(u.state, f.before) {
 		state, verdict = maps.Clone(f.before), "the state before the last commit"
 	}
 	u.read(ctx, db, state)
+	if large && u.missing != nil {
+		checked = checkPages(path) != nil || userdata.CheckRecords(ctx, db) != nil
+	}
 	u.commit(ctx, db, state)
-	u.read(ctx, db, state)
 	if err := db.Close(); err != nil {
 		u.err = errors.Join(u.err, err)
 		return
@@ -274,7 +309,7 @@ func TestDamageChild(t *testing.T) {
 			size = "large"
 			ok(t, os.Truncate(path, beyondCheck))
 		}
-		fmt.Printf("%d: %s %s, %s: %s\n", seed, size, kind, how, useDamaged(t.Context(), path, f, kind == "meta" || how == "swapped"))
+		fmt.Printf("%d: %s %s, %s: %s\n", seed, size, kind, how, useDamaged(t.Context(), path, f, kind == "meta" || how == "swapped", size == "large"))
 		hang.Stop()
 	}
 }

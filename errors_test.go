@@ -12,7 +12,7 @@ import (
 )
 
 // ok ends the test if err is not nil.
-func ok(t *testing.T, err error) {
+func ok(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("got error %v, want nil", err)

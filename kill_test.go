@@ -20,7 +20,6 @@ import (
 	"time"
 
 	"github.com/seed-5df914be/userdata"
-	"github.com/seed-5df914be/userdata/internal/pages"
 )
 
 // killEnv makes the test binary a child that commits until it is killed. It has
@@ -189,21 +188,6 @@ func killOne(t *testing.T, path string, workers, lines int, delay time.Duration)
 		t.Fatalf("the child ended with %v, want a kill: %s", err, stderr.String())
 	}
 	return k
-}
-
-// checkPages checks the structure of a closed file.
-func checkPages(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	r, err := pages.Check(f, info.Size())
-	return errors.Join(err, r.Err())
 }
 
 // checkKilled opens what a killed child has left: each commit of before, and each
