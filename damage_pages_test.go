@@ -25,7 +25,7 @@ var damageKinds = []string{"meta", "freelist", "branch", "leaf", "overflow", "fr
 var little = binary.LittleEndian
 
 // newDamagePages sorts the pages of a sound file by kind.
-func newDamagePages(t *testing.T, now, old []byte) *damagePages {
+func newDamagePages(t testing.TB, now, old []byte) *damagePages {
 	t.Helper()
 	r, err := pages.Check(bytes.NewReader(now), int64(len(now)))
 	ok(t, err)

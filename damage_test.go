@@ -64,7 +64,7 @@ type damageFile struct {
 const beyondCheck = 9 << 20
 
 // makeDamageFile makes a file and its older copies.
-func makeDamageFile(t *testing.T, path string) {
+func makeDamageFile(t testing.TB, path string) {
 	t.Helper()
 	withParts := func(fn func(s *userdata.Session) error) {
 		t.Helper()
@@ -84,10 +84,10 @@ func makeDamageFile(t *testing.T, path string) {
 		_, err := parts.Select(s).Where(partN.Between(10, 20)).Delete(t.Context())
 		return err
 	})
-	ok(t, os.WriteFile(path+".old", []byte(bytesOf(t, path)), 0o600))
+	ok(t, os.WriteFile(path+".old", fileBytes(t, path), 0o600))
 	for i := range 3 {
 		if i == 2 {
-			ok(t, os.WriteFile(path+".before", []byte(bytesOf(t, path)), 0o600))
+			ok(t, os.WriteFile(path+".before", fileBytes(t, path), 0o600))
 		}
 		withParts(func(s *userdata.Session) error {
 			_, err := parts.Select(s).Where(partN.Eq(30+i)).Update(t.Context(), partN.Set(100+i))
@@ -97,12 +97,12 @@ func makeDamageFile(t *testing.T, path string) {
 }
 
 // loadDamageFile reads a file that makeDamageFile has made.
-func loadDamageFile(t *testing.T, path string) *damageFile {
+func loadDamageFile(t testing.TB, path string) *damageFile {
 	t.Helper()
-	f := &damageFile{damagePages: newDamagePages(t, []byte(bytesOf(t, path)), []byte(bytesOf(t, path+".old")))}
+	f := &damageFile{damagePages: newDamagePages(t, fileBytes(t, path), fileBytes(t, path+".old"))}
 	for path, state := range map[string]*partState{path: &f.latest, path + ".before": &f.before} {
 		copied := filepath.Join(t.TempDir(), "copy")
-		ok(t, os.WriteFile(copied, []byte(bytesOf(t, path)), 0o600))
+		ok(t, os.WriteFile(copied, fileBytes(t, path), 0o600))
 		db, err := userdata.Open(copied, nil, parts)
 		ok(t, err)
 		u := use{state: partState{}}
@@ -126,6 +126,14 @@ func checkPages(path string) error {
 	}
 	r, err := pages.Check(f, info.Size())
 	return errors.Join(err, r.Err())
+}
+
+// fileBytes returns what is in a file.
+func fileBytes(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	ok(t, err)
+	return b
 }
 
 // A use is what somebody who uses a file gets to see.
