@@ -60,6 +60,9 @@ func (b *codecBuilder) pointer(c *valueCodec) error {
 			case x == nil || y == nil:
 				return compareNil(x == nil)
 			}
+			if elem.Kind() == reflect.Slice { // of bytes: it compares as it is stored
+				x, y = emptyForNil(elem, x), emptyForNil(elem, y)
+			}
 			return ec.compare(x, y)
 		}
 	}
