@@ -1,7 +1,6 @@
 package userdata
 
 import (
-	"bytes"
 	"reflect"
 	"unsafe"
 	"weak"
@@ -93,20 +92,15 @@ func (e *entry) currentKey() string {
 
 // changed reports whether the record differs from its baseline. A record that
 // can't be encoded differs from every stored one.
-func (e *entry) changed() bool {
-	enc := newEncoder()
-	defer enc.free()
-	_, err := e.im.table.encode(enc, e.ptr)
-	return err != nil || !bytes.Equal(enc.buf.Bytes(), e.baseline)
-}
+func (e *entry) changed() bool { return !e.im.table.matches(e.baseline, e.ptr) }
 
-// load makes the record what the stored value says, in place, and the value its
-// baseline. Columns that hold that already are left alone, so that the
+// load makes the record what the stored value says, in place, and the value, which
+// never changes, its baseline. Columns that hold that already are left alone, so that the
 // program's slices and maps stay its own.
 func (e *entry) load(value []byte) error {
 	t := e.im.table
 	fresh := t.newRecord()
-	if err := t.decode([]byte(e.key), value, fresh); err != nil {
+	if err := t.decodeOwn([]byte(e.key), value, fresh); err != nil {
 		return err
 	}
 	t.assign(e.ptr, fresh)

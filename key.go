@@ -1,6 +1,7 @@
 package userdata
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -17,6 +18,9 @@ type keyCodec struct {
 	// would be among the keys.
 	append func(b []byte, p unsafe.Pointer) ([]byte, error)
 	decode func(key []byte, p unsafe.Pointer) error // into a zero value
+
+	// equal reports whether the value at p can be a key, and is the given one.
+	equal func(key []byte, p unsafe.Pointer) bool
 }
 
 // keyCodecOf returns the codec for keys of type t.
@@ -49,6 +53,9 @@ func stringKey() *keyCodec {
 			*(*string)(p) = string(key)
 			return nil
 		},
+		equal: func(key []byte, p unsafe.Pointer) bool {
+			return string(key) == *(*string)(p) && len(key) > 0 && len(key) <= MaxKeySize
+		},
 	}
 }
 
@@ -62,6 +69,9 @@ func bytesKey() *keyCodec {
 		decode: func(key []byte, p unsafe.Pointer) error {
 			*(*[]byte)(p) = append([]byte{}, key...)
 			return nil
+		},
+		equal: func(key []byte, p unsafe.Pointer) bool {
+			return bytes.Equal(key, *(*[]byte)(p)) && len(key) > 0 && len(key) <= MaxKeySize
 		},
 	}
 }
@@ -90,6 +100,9 @@ func byteArrayKey(n int) *keyCodec {
 			copy(unsafe.Slice((*byte)(p), n), key)
 			return nil
 		},
+		equal: func(key []byte, p unsafe.Pointer) bool {
+			return bytes.Equal(key, unsafe.Slice((*byte)(p), n)) && n <= MaxKeySize
+		},
 	}
 }
 
@@ -97,9 +110,13 @@ func byteArrayKey(n int) *keyCodec {
 // negative keys come first and a wider type keeps its keys.
 func intKey(t reflect.Type) *keyCodec {
 	const sign = 1 << 63
+	load := intLoader(t.Size())
 	return &keyCodec{
 		append: func(b []byte, p unsafe.Pointer) ([]byte, error) {
-			return binary.BigEndian.AppendUint64(b, uint64(reflect.NewAt(t, p).Elem().Int())^sign), nil
+			return binary.BigEndian.AppendUint64(b, uint64(load(p))^sign), nil
+		},
+		equal: func(key []byte, p unsafe.Pointer) bool {
+			return len(key) == 8 && binary.BigEndian.Uint64(key) == uint64(load(p))^sign
 		},
 		decode: func(key []byte, p unsafe.Pointer) error {
 			if len(key) != 8 {
@@ -115,11 +132,41 @@ func intKey(t reflect.Type) *keyCodec {
 	}
 }
 
+// intLoader returns what reads an integer of the given size in bytes.
+func intLoader(size uintptr) func(p unsafe.Pointer) int64 {
+	switch size {
+	case 1:
+		return func(p unsafe.Pointer) int64 { return int64(*(*int8)(p)) }
+	case 2:
+		return func(p unsafe.Pointer) int64 { return int64(*(*int16)(p)) }
+	case 4:
+		return func(p unsafe.Pointer) int64 { return int64(*(*int32)(p)) }
+	}
+	return func(p unsafe.Pointer) int64 { return *(*int64)(p) }
+}
+
+// uintLoader is intLoader for integers without sign.
+func uintLoader(size uintptr) func(p unsafe.Pointer) uint64 {
+	switch size {
+	case 1:
+		return func(p unsafe.Pointer) uint64 { return uint64(*(*uint8)(p)) }
+	case 2:
+		return func(p unsafe.Pointer) uint64 { return uint64(*(*uint16)(p)) }
+	case 4:
+		return func(p unsafe.Pointer) uint64 { return uint64(*(*uint32)(p)) }
+	}
+	return func(p unsafe.Pointer) uint64 { return *(*uint64)(p) }
+}
+
 // uintKey stores 8 bytes, most significant first.
 func uintKey(t reflect.Type) *keyCodec {
+	load := uintLoader(t.Size())
 	return &keyCodec{
 		append: func(b []byte, p unsafe.Pointer) ([]byte, error) {
-			return binary.BigEndian.AppendUint64(b, reflect.NewAt(t, p).Elem().Uint()), nil
+			return binary.BigEndian.AppendUint64(b, load(p)), nil
+		},
+		equal: func(key []byte, p unsafe.Pointer) bool {
+			return len(key) == 8 && binary.BigEndian.Uint64(key) == load(p)
 		},
 		decode: func(key []byte, p unsafe.Pointer) error {
 			if len(key) != 8 {
@@ -159,6 +206,11 @@ func timeKey() *keyCodec {
 			}
 			*(*time.Time)(p) = t
 			return nil
+		},
+		equal: func(key []byte, p unsafe.Pointer) bool {
+			t := (*time.Time)(p)
+			return len(key) == 12 && binary.BigEndian.Uint64(key) == uint64(t.Unix())^(1<<63) &&
+				binary.BigEndian.Uint32(key[8:]) == uint32(t.Nanosecond()) && !t.Before(minTime) && !t.After(maxTime)
 		},
 	}
 }

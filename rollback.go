@@ -1,7 +1,6 @@
 package userdata
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -256,9 +255,10 @@ func (e *entry) change() RecordChange {
 
 // equal reports whether two values of the column are stored as the same bytes.
 func (c *column) equal(a, b unsafe.Pointer) bool {
-	x, errX := c.codec.bytes(a)
-	y, errY := c.codec.bytes(b)
-	return errX == nil && errY == nil && bytes.Equal(x, y)
+	e := newEncoder()
+	defer e.free()
+	x, ok := c.codec.append(e.buf.AvailableBuffer(), a, 0)
+	return ok && c.codec.match(x, b) == len(x)
 }
 
 // newRecord returns the address of a new record.

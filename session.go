@@ -381,7 +381,7 @@ func (s *Session) noteAbsent(t *table, key string) {
 // load decodes a stored value, which it keeps, and tracks the record.
 func (s *Session) load(im *identityMap, key, value []byte) (*entry, error) {
 	p := im.table.newRecord()
-	if err := im.table.decode(key, value, p); err != nil {
+	if err := im.table.decodeOwn(key, value, p); err != nil {
 		return nil, err
 	}
 	e := &entry{ptr: p, state: Persistent, key: string(key), baseline: value}
