@@ -173,7 +173,7 @@ func Seal(table string, key, value []byte) []byte {
 
 // EncodeKey returns the bytes that a key is stored under, nil for one that no
 // record can have.
-func EncodeKey[T any](t *Table[T], key any) ([]byte, error) { return t.table.keyFrom(key) }
+func EncodeKey[T any](t *Table[T], key any) ([]byte, error) { return t.table.keyFrom(nil, key) }
 
 // DecodeKey returns a key's value, or its bytes if they are not a key's.
 func DecodeKey[T any](t *Table[T], key []byte) any { return t.table.keyValue(key) }

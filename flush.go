@@ -75,7 +75,9 @@ func (s *Session) flush(op string) (*flushed, error) {
 	for _, t := range s.db.sorted() {
 		if im := s.tables[t]; im != nil {
 			im.all(f.add)
-			im.all(f.checkOccupied)
+			if len(f.slots) > 0 {
+				im.all(f.checkOccupied)
+			}
 		}
 	}
 	out := f.finish(s.version)
@@ -114,12 +116,7 @@ func (f *flusher) add(e *entry) {
 		f.slot(t, e.key).remove = e
 		return
 	}
-	enc := newEncoder()
-	defer enc.free()
-	key, faults := t.encode(enc, e.ptr)
-	unchanged := func() bool {
-		return faults == nil && e.state == Persistent && bytes.Equal(enc.buf.Bytes(), e.baseline)
-	}
+	unchanged := func() bool { return e.state == Persistent && !e.changed() }
 	if unchanged() {
 		return
 	}
@@ -127,11 +124,13 @@ func (f *flusher) add(e *entry) {
 		if err := e.record().(validator).Validate(); err != nil {
 			f.faults = append(f.faults, e.fault("", fmt.Errorf("%w: %w", ErrInvalid, err)))
 		}
-		enc.buf.Reset()
-		if key, faults = t.encode(enc, e.ptr); unchanged() {
+		if unchanged() {
 			return
 		}
 	}
+	enc := newEncoder()
+	defer enc.free()
+	key, faults := t.encode(enc, e.ptr)
 	var value []byte
 	if faults == nil {
 		value = enc.bytes()

@@ -145,20 +145,29 @@ func (t *table) decodePlain(key, value []byte, p unsafe.Pointer) error {
 // A row is a stored value taken apart: the msgpack of each column, in the order
 // of table.stored. Its slices are the store's.
 type row struct {
+	table   *table
 	key     []byte
 	value   []byte
 	columns [][]byte
+
+	// memory has, for each column that peek was asked for, where its value goes.
+	memory []unsafe.Pointer
+
+	entry []byte // memory for an entry of an index
 }
+
+// newRow returns a row for records of the table.
+func newRow(t *table) row { return row{table: t, columns: make([][]byte, len(t.stored))} }
 
 // open verifies a stored value and finds its columns.
 func (t *table) open(key, value []byte) (row, error) {
-	r := row{columns: make([][]byte, len(t.stored))}
+	r := newRow(t)
 	return r, r.open(t, key, value)
 }
 
 // open is table.open into a row that is used again.
 func (r *row) open(t *table, key, value []byte) error {
-	r.key, r.value = key, value
+	r.table, r.key, r.value = t, key, value
 	b, err := verifyChecksum(t.seed, key, value)
 	if err != nil {
 		return t.recordError("read", key, "", err)
@@ -189,6 +198,64 @@ func (r *row) open(t *table, key, value []byte) error {
 		return t.recordError("read", key, "", corruptf("%d bytes after the record", len(b)))
 	}
 	return r.checkKey(t)
+}
+
+// skim is open for a scan, which passes over most records: it verifies the
+// checksum, the names of the columns and the key, but looks into the other columns
+// no further than to find where they end. What is wrong inside one shows when it
+// is asked for, by peek, sound or a decode of the record.
+func (r *row) skim(t *table, key, value []byte) error {
+	r.table, r.key, r.value = t, key, value
+	b, err := verifyChecksum(t.seed, key, value)
+	if err != nil {
+		return t.recordError("read", key, "", err)
+	}
+	n, pos := wire.Map(b)
+	for i, c := range t.stored {
+		if n != len(t.stored) || !bytes.HasPrefix(b[pos:], c.encodedName) {
+			return r.open(t, key, value) // which says what is wrong
+		}
+		pos += len(c.encodedName)
+		size := wire.Skip(b[pos:])
+		if size == 0 {
+			return r.open(t, key, value)
+		}
+		r.columns[i] = b[pos : pos+size]
+		pos += size
+	}
+	own, err := r.peek(t.key)
+	if err != nil || pos != len(b) || !t.keyCodec.equal(key, own) {
+		return r.open(t, key, value)
+	}
+	return nil
+}
+
+// peek returns the address of a column's value, which is good as long as the row
+// stands for the same record, and the store's bytes are valid.
+func (r *row) peek(c *column) (unsafe.Pointer, error) {
+	if r.memory == nil {
+		r.memory = make([]unsafe.Pointer, len(r.columns))
+	}
+	p := r.memory[c.place]
+	if p == nil {
+		p = c.codec.newValue()
+		r.memory[c.place] = p
+	}
+	b := r.columns[c.place]
+	if n := c.codec.parse(b, p, 0, true); n == len(b) && n > 0 {
+		return p, nil
+	}
+	r.memory[c.place] = nil
+	return r.table.decodeColumn(r, c)
+}
+
+// sound returns the msgpack of a column once it is known to be canonical.
+func (r *row) sound(c *column) ([]byte, error) {
+	b := r.columns[c.place]
+	if err := wire.Check(b); err != nil {
+		return nil, r.table.recordError("read", r.key, c.name, corruptf("%w", err))
+	}
+	return b, nil
 }
 
 // misfit is the error for a column that is not the one expected at its place.

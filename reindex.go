@@ -72,11 +72,12 @@ func (sl *slot) rowPut() (*row, error) {
 	if sl.value != nil {
 		return sl.row(sl.value)
 	}
-	r := &row{key: []byte(sl.key), columns: make([][]byte, len(sl.table.stored))}
+	r := newRow(sl.table)
+	r.key = []byte(sl.key)
 	for i, c := range sl.table.stored {
 		r.columns[i], _ = c.codec.bytes(c.at(sl.put.ptr))
 	}
-	return r, nil
+	return &r, nil
 }
 
 // knows reports whether the row has all columns of the index, which that of a

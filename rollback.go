@@ -143,6 +143,7 @@ func (s *Session) rollbackTo(sp *savepoint) {
 	}
 	for _, im := range s.tables {
 		im.rekey()
+		im.checked = 0 // what is back may not have been compared with the store
 	}
 	s.torn = false
 	s.db.echo(context.Background(), "ROLLBACK TO SAVEPOINT")
