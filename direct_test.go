@@ -402,7 +402,11 @@ func TestFastPathAllocations(t *testing.T) {
 		"decode, lent": {1, func() { userdata.DecodeDirect(benchPlains, key, value, true) }},
 		"encode":       {2, func() { userdata.Encode(benchPlains, record) }},
 	} {
-		if got := testing.AllocsPerRun(100, test.fn); got > test.want {
+		got := math.Inf(1)
+		for range 20 { // the best of them: a pool may be found empty, which the race detector sees to
+			got = min(got, testing.AllocsPerRun(1, test.fn))
+		}
+		if got != test.want {
 			t.Errorf("%s: got %v allocations, want %v", name, got, test.want)
 		}
 	}
