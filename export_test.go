@@ -57,6 +57,47 @@ func Decode[T any](t *Table[T], key, value []byte) (*T, error) {
 	return record, t.table.decode(key, value, pointerTo(record))
 }
 
+// EncodePlain is Encode through the msgpack library.
+func EncodePlain[T any](t *Table[T], record *T) (key, value []byte, err error) {
+	e := newEncoder()
+	defer e.free()
+	key, err = t.table.encodePlain(e, pointerTo(record))
+	return key, e.bytes(), err
+}
+
+// DecodePlain is Decode through the msgpack library, after package wire has
+// checked the bytes.
+func DecodePlain[T any](t *Table[T], key, value []byte) (*T, error) {
+	record := new(T)
+	return record, t.table.decodePlain(key, value, pointerTo(record))
+}
+
+// EncodeDirect is the way of Encode that knows no reasons: false if the record
+// can't be stored.
+func EncodeDirect[T any](t *Table[T], record *T) (value []byte, ok bool) {
+	p := pointerTo(record)
+	key, err := t.table.keyOf(p)
+	e := newEncoder()
+	defer e.free()
+	b, ok := t.table.append(nil, p)
+	e.buf.Write(b)
+	appendChecksum(e, t.table.seed, key)
+	return e.bytes(), ok && err == nil
+}
+
+// DecodeDirect is the way of Decode that knows no reasons: false if the value is
+// not in order. If lent, the record's strings are parts of value.
+func DecodeDirect[T any](t *Table[T], key, value []byte, lent bool) (*T, bool) {
+	record := new(T)
+	b, err := verifyChecksum(t.table.seed, key, value)
+	return record, err == nil && t.table.parse(key, b, pointerTo(record), lent)
+}
+
+// Matches reports whether a record is stored as value, which has to be in order.
+func Matches[T any](t *Table[T], value []byte, record *T) bool {
+	return t.table.matches(value, pointerTo(record))
+}
+
 // Clone returns the copy of a record that sessions keep.
 func Clone[T any](t *Table[T], record *T) *T { return (*T)(t.table.clone(pointerTo(record))) }
 
@@ -71,7 +112,7 @@ func Seal(table string, key, value []byte) []byte {
 
 // EncodeKey returns the bytes that a key is stored under, nil for one that no
 // record can have.
-func EncodeKey[T any](t *Table[T], key any) ([]byte, error) { return t.table.keyFrom(key) }
+func EncodeKey[T any](t *Table[T], key any) ([]byte, error) { return t.table.keyFrom(nil, key) }
 
 // DecodeKey returns a key's value, or its bytes if they are not a key's.
 func DecodeKey[T any](t *Table[T], key []byte) any { return t.table.keyValue(key) }
