@@ -13,7 +13,6 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/seed-5df914be/userdata"
-	"github.com/seed-5df914be/userdata/internal/pages"
 )
 
 // The names of the database and its backup in the folder of a crash test.
@@ -60,21 +59,6 @@ var bboltEngine = engine{"bbolt", func(path string) (engineStore, error) {
 	db.AllocSize = 64 << 10
 	return bboltFile{db}, nil
 }}
-
-// checkPages verifies the structure of a closed file.
-func checkPages(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	report, err := pages.Check(f, info.Size())
-	return errors.Join(err, report.Err())
-}
 
 // guarded calls fn and returns a fault or a panic of it as an error.
 func guarded(fn func() error) (err error) {

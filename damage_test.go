@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/seed-5df914be/userdata"
-	"github.com/seed-5df914be/userdata/internal/pages"
 )
 
 // damageEnv makes the test binary a child that uses damaged files. It has the
@@ -111,21 +110,6 @@ func loadDamageFile(t testing.TB, path string) *damageFile {
 		*state = u.state
 	}
 	return f
-}
-
-// checkPages checks the structure of a closed file.
-func checkPages(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	r, err := pages.Check(f, info.Size())
-	return errors.Join(err, r.Err())
 }
 
 // fileBytes returns what is in a file.

@@ -180,7 +180,7 @@ func (t *RowTable) key(key any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t.table.keyFrom(v.Interface())
+	return t.table.keyFrom(nil, v.Interface())
 }
 
 // All returns the rows in the order of their keys, those after the given key if it

@@ -1,8 +1,10 @@
 package userdata_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/seed-5df914be/userdata"
+	"github.com/seed-5df914be/userdata/internal/pages"
 )
 
 // openBolt opens a store in a new temporary file. When the test ends the store
@@ -54,6 +57,21 @@ func checkBolt(path string) (found []error) {
 		found = append(found, err)
 	}
 	return found
+}
+
+// checkPages verifies the structure of a closed file.
+func checkPages(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	report, err := pages.Check(f, info.Size())
+	return errors.Join(err, report.Err())
 }
 
 // seedRapid makes rapid's tests draw the same values in each run, unless the

@@ -41,6 +41,7 @@ func (c *column) makeRaw(s ColumnSchema) {
 		*(*rawColumn)(dst) = bytes.Clone(*(*rawColumn)(src))
 		return true
 	}
+	codec.direct = directByReference(codec)
 	c.codec, c.nullable, c.appendOrdered, c.elements = codec, s.Nullable, nil, nil
 }
 
