@@ -110,6 +110,7 @@ type grouper struct {
 	col      *column
 	counting bool              // else a group's count may stop at 1
 	groups   map[string]*group // by the ordered form of the value
+	scratch  []byte
 }
 
 func (g *grouper) run(ctx context.Context) ([]*group, error) {
@@ -132,12 +133,7 @@ func (g *grouper) run(ctx context.Context) ([]*group, error) {
 			return g.walk(ctx, snap, &p)
 		}
 		return g.scan(ctx, snap, false, func(r *row) (bool, error) {
-			v := g.col.codec.newValue()
-			if err := decodeValue(g.col.codec, r.columns[g.col.place], v); err != nil {
-				return false, g.table.recordError("read", r.key, g.col.name, err)
-			}
-			g.add(v)
-			return true, nil
+			return true, g.addRow(r)
 		})
 	})
 	if err != nil {
@@ -160,6 +156,23 @@ func (g *grouper) add(v unsafe.Pointer) {
 		g.groups[string(form)] = &group{value: value}
 	}
 	g.groups[string(form)].count++
+}
+
+// addRow counts the value of a row.
+func (g *grouper) addRow(r *row) error {
+	v, err := r.peek(g.col)
+	if err != nil {
+		return err
+	}
+	g.scratch = g.col.appendOrdered(g.scratch[:0], v)
+	if known := g.groups[string(g.scratch)]; known != nil {
+		known.count++
+		return nil
+	}
+	if v, err = g.table.decodeColumn(r, g.col); err == nil { // of its own: the group keeps it
+		g.groups[string(g.scratch)] = &group{value: v, count: 1}
+	}
+	return err
 }
 
 // sorted returns the groups by value.
@@ -187,7 +200,7 @@ func (g *grouper) indexed() (path, bool) {
 
 // walk counts the entries of an index, value by value.
 func (g *grouper) walk(ctx context.Context, snap Snapshot, p *path) error {
-	sc := scanner{plan: g.plan, ctx: ctx, snap: snap, bare: true, row: row{columns: make([][]byte, len(g.table.stored))}}
+	sc := scanner{plan: g.plan, ctx: ctx, snap: snap, bare: true, row: newRow(g.table)}
 	for _, span := range p.ranges {
 		for more := true; more; {
 			var err error

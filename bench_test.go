@@ -2,10 +2,13 @@ package userdata_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,6 +65,9 @@ func TestMain(m *testing.M) {
 				dbs.indexed.Close()
 				dbs.plain.Close()
 			}
+		}
+		if hundredThousand.db != nil {
+			hundredThousand.db.Close()
 		}
 		os.RemoveAll(benchDir)
 	}
@@ -205,4 +211,349 @@ func BenchmarkCountMonth(b *testing.B) {
 		func(ctx context.Context, q userdata.Query[benchPlain]) (int, error) {
 			return q.Where(bare.Ge(from), bare.Lt(to)).Count(ctx)
 		})
+}
+
+// A benchRecord is about 150 bytes as it is stored, with an index on the time.
+type benchRecord struct {
+	ID      int64     `userdata:"id,key"`
+	Title   string    `userdata:"title"`
+	Author  string    `userdata:"author"`
+	Updated time.Time `userdata:"updated,index"`
+	Words   int       `userdata:"words"`
+	Done    bool      `userdata:"done"`
+	Body    string    `userdata:"body"`
+}
+
+var (
+	benchRecords       = userdata.NewTable[benchRecord]("records")
+	benchRecordWords   = userdata.ColumnOf(func(r *benchRecord) *int { return &r.Words })
+	benchRecordUpdated = userdata.ColumnOf(func(r *benchRecord) *time.Time { return &r.Updated })
+)
+
+// newBenchRecord returns the i-th record. One in a thousand has 7 words.
+func newBenchRecord(i int) *benchRecord {
+	return &benchRecord{int64(i), fmt.Sprint("The title of record ", i), "an author", benchTime(i), i%1000 + 7, i%2 == 0, benchBody[:70]}
+}
+
+// A benchFile is a file of records, made once for all benchmarks that read it.
+type benchFile struct {
+	once sync.Once
+	path string
+	db   *userdata.DB
+}
+
+var hundredThousand, million benchFile
+
+// open returns the database of n records.
+func (f *benchFile) open(b *testing.B, n int) *userdata.DB {
+	b.Helper()
+	f.once.Do(func() {
+		if benchDir == "" {
+			var err error
+			if benchDir, err = os.MkdirTemp("", "userdata-bench"); err != nil {
+				b.Fatal(err)
+			}
+		}
+		f.path = filepath.Join(benchDir, fmt.Sprint("records-", n, ".db"))
+		db, err := userdata.Open(f.path, nil, benchRecords)
+		if err != nil {
+			b.Fatal(err)
+		}
+		addRecords(b, db, 0, n)
+		f.db = db
+	})
+	if f.db == nil {
+		b.Fatal("the file could not be made")
+	}
+	return f.db
+}
+
+// addRecords commits records from the given one on, 10,000 at a time.
+func addRecords(b *testing.B, db *userdata.DB, from, n int) {
+	b.Helper()
+	for ; n > 0; n -= 10_000 {
+		s := db.NewSession()
+		for range min(n, 10_000) {
+			if err := s.Add(newBenchRecord(from)); err != nil {
+				b.Fatal(err)
+			}
+			from++
+		}
+		if err := s.Commit(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// perRecord reports the time of one of the n records that each loop handles.
+func perRecord(b *testing.B, n int) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/record")
+}
+
+func BenchmarkEncode(b *testing.B) {
+	record := newBenchRecord(12345)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := userdata.Encode(benchRecords, record); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	key, value, err := userdata.Encode(benchRecords, newBenchRecord(12345))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(value)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := userdata.Decode(benchRecords, key, value); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	db := hundredThousand.open(b, 100_000)
+	b.Run("tracked", func(b *testing.B) {
+		s := db.NewSession()
+		defer s.Close()
+		i := int64(0)
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := benchRecords.Get(b.Context(), s, 10_000+i%1000); err != nil {
+				b.Fatal(err)
+			}
+			i++
+		}
+	})
+	b.Run("cold", func(b *testing.B) { // each in a session of its own
+		i := int64(0)
+		b.ReportAllocs()
+		for b.Loop() {
+			s := db.NewSession()
+			if _, err := benchRecords.Get(b.Context(), s, i*7919%100_000); err != nil {
+				b.Fatal(err)
+			}
+			i++
+		}
+	})
+	b.Run("untracked so far", func(b *testing.B) { // in one session, which grows
+		s, i := db.NewSession(), int64(0)
+		b.ReportAllocs()
+		for b.Loop() {
+			if i%100_000 == 0 {
+				s = db.NewSession()
+			}
+			if _, err := benchRecords.Get(b.Context(), s, i*7919%100_000); err != nil {
+				b.Fatal(err)
+			}
+			i++
+		}
+	})
+}
+
+func BenchmarkCommit(b *testing.B) {
+	for _, n := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprint("sync=true/n=", n), func(b *testing.B) {
+			db, err := userdata.Open(filepath.Join(b.TempDir(), "commit.db"), nil, benchRecords)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer db.Close()
+			i := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				addRecords(b, db, i, n)
+				i += n
+			}
+			perRecord(b, n)
+		})
+	}
+}
+
+// BenchmarkFlushClean looks for changes in 10,000 records that have none.
+func BenchmarkFlushClean(b *testing.B) {
+	const n = 10_000
+	db := hundredThousand.open(b, 100_000)
+	s := db.NewSession()
+	defer s.Close()
+	if _, err := benchRecords.Select(s).Limit(n).All(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Flush(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	perRecord(b, n)
+}
+
+func BenchmarkScan(b *testing.B) {
+	const n = 100_000
+	db := hundredThousand.open(b, n)
+	b.Run("tracked", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if all, err := benchRecords.Select(db.NewSession()).All(b.Context()); err != nil || len(all) != n {
+				b.Fatal(len(all), err)
+			}
+		}
+		perRecord(b, n)
+	})
+	b.Run("untracked", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if all, err := benchRecords.Select(db.NewSession()).Untracked().All(b.Context()); err != nil || len(all) != n {
+				b.Fatal(len(all), err)
+			}
+		}
+		perRecord(b, n)
+	})
+	rows := func(b *testing.B, q userdata.Query[benchRecord]) {
+		seen := 0
+		for _, err := range q.Rows(b.Context()) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			seen++
+		}
+		if seen != n {
+			b.Fatal(seen)
+		}
+	}
+	b.Run("rows tracked", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			rows(b, benchRecords.Select(db.NewSession()))
+		}
+		perRecord(b, n)
+	})
+	b.Run("rows untracked", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			rows(b, benchRecords.Select(db.NewSession()).Untracked())
+		}
+		perRecord(b, n)
+	})
+	b.Run("rows of tracked", func(b *testing.B) { // all of which the session has
+		s := db.NewSession()
+		defer s.Close()
+		rows(b, benchRecords.Select(s))
+		b.ReportAllocs()
+		for b.Loop() {
+			rows(b, benchRecords.Select(s))
+		}
+		perRecord(b, n)
+	})
+}
+
+// BenchmarkFilter finds 100 of 100,000 by a column without an index.
+func BenchmarkFilter(b *testing.B) {
+	const n = 100_000
+	db := hundredThousand.open(b, n)
+	for name, q := range map[string]userdata.Predicate[benchRecord]{
+		"equal": benchRecordWords.Eq(7), "less": benchRecordWords.Lt(8),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if all, err := benchRecords.Select(db.NewSession()).Where(q).All(b.Context()); err != nil || len(all) != 100 {
+					b.Fatal(len(all), err)
+				}
+			}
+			perRecord(b, n)
+		})
+	}
+}
+
+// BenchmarkIndexPage reads 100 records in the order of an index.
+func BenchmarkIndexPage(b *testing.B) {
+	db := hundredThousand.open(b, 100_000)
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		q := benchRecords.Select(db.NewSession()).Where(benchRecordUpdated.Ge(benchTime(i * 7919 % 99_000))).OrderBy(benchRecordUpdated.Asc()).Limit(100)
+		if all, err := q.All(b.Context()); err != nil || len(all) != 100 {
+			b.Fatal(len(all), err)
+		}
+		i++
+	}
+	perRecord(b, 100)
+}
+
+// BenchmarkCommitters has goroutines that commit one record at a time.
+func BenchmarkCommitters(b *testing.B) {
+	for _, n := range []int{1, 8, 64} {
+		b.Run(fmt.Sprint("sync=true/goroutines=", n), func(b *testing.B) {
+			db, err := userdata.Open(filepath.Join(b.TempDir(), "committers.db"), nil, benchRecords)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer db.Close()
+			var next atomic.Int64
+			var wg sync.WaitGroup
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range n {
+				wg.Go(func() {
+					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+						s := db.NewSession()
+						if err := errors.Join(s.Add(newBenchRecord(int(i))), s.Commit(b.Context())); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+// BenchmarkOpen opens a file and gets a record of it.
+func BenchmarkOpen(b *testing.B) {
+	b.Run("n=1000000", func(b *testing.B) {
+		if testing.Short() {
+			b.Skip("making the file takes a while")
+		}
+		if err := million.open(b, 1_000_000).Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			db, err := userdata.Open(million.path, nil, benchRecords)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := benchRecords.Get(b.Context(), db.NewSession(), int64(777_777)); err != nil {
+				b.Fatal(err)
+			}
+			if err := db.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkMemory reports what a tracked record takes, its own bytes included.
+func BenchmarkMemory(b *testing.B) {
+	const n = 100_000
+	db := hundredThousand.open(b, n)
+	var before, after runtime.MemStats
+	for b.Loop() {
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		s := db.NewSession()
+		if _, err := benchRecords.Select(s).All(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		runtime.KeepAlive(s)
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "B/record")
+	b.ReportMetric(0, "ns/op")
 }

@@ -1,6 +1,7 @@
 package userdata
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -136,4 +137,34 @@ func sumError(name string, want, got bucketSum) error {
 		return fmt.Errorf("userdata: bucket %s: %w", name, corruptf("%d entries too many, beside %d", -missing, want.count()))
 	}
 	return fmt.Errorf("userdata: bucket %s: %w", name, corruptf("some of its %d entries are not the newest", want.count()))
+}
+
+// checkPages checks the structure of the file for a report. Nobody writes to it.
+func (s *BoltStore) checkPages(report *CheckReport) error {
+	f, err := s.descriptor()
+	if err != nil {
+		return pathless(err)
+	}
+	if f != s.own {
+		defer f.Close()
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return pathless(err)
+	}
+	found, err := pages.Check(f, info.Size())
+	if err != nil {
+		return pathless(err)
+	}
+	if found.Meta >= 0 {
+		report.Pages = found.Metas[found.Meta].HighWater
+	}
+	report.Free, report.Lost = found.Free, found.Leaked
+	for _, finding := range found.Findings {
+		if !errors.Is(finding.Err, pages.ErrLeaked) {
+			report.note(corruptf("%s", finding))
+		}
+	}
+	report.Omitted += found.Omitted
+	return nil
 }

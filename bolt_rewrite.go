@@ -17,8 +17,11 @@ const (
 	// of its own, in bytes.
 	rewriteInMemory = 4 << 20
 
-	// rewriteChunk is how many bytes go into one transaction of a changed copy.
-	rewriteChunk = 4 << 20
+	// rewriteChunk and rewriteWrites are how many bytes, and how many keys, go into
+	// one transaction of a changed copy: bbolt holds each page that a key is on in
+	// memory until it is committed.
+	rewriteChunk  = 4 << 20
+	rewriteWrites = 4096
 )
 
 // rewrite implements [rewriter]. It works on a copy of the file, in transactions
@@ -41,7 +44,7 @@ func (s *BoltStore) rewrite(ctx context.Context, fn func(tx writeTx) error) (don
 	if err != nil {
 		return false, fmt.Errorf("userdata: rewrite: %w", err)
 	}
-	release()
+	defer release()
 	if info, err := os.Stat(s.path); err != nil || info.Size() <= rewriteInMemory {
 		return false, err
 	}
@@ -85,6 +88,7 @@ func (s *BoltStore) rewriteCopy(ctx context.Context, old *boltHandle, fn func(tx
 // whether anything was written.
 func change(h *boltHandle, path string, fn func(tx writeTx) error) (changed bool, err error) {
 	w := &boltTx{h: h, room: filepath.Dir(path)}
+	h.db.NoFreelistSync = true // nobody opens the file before it is complete
 	if err := w.begin(); err != nil {
 		return false, err
 	}
@@ -92,6 +96,7 @@ func change(h *boltHandle, path string, fn func(tx writeTx) error) (changed bool
 	if err := fn(w); err != nil {
 		return false, err
 	}
+	h.db.NoFreelistSync = false // the last transaction writes it
 	return w.changed, w.commit()
 }
 
@@ -103,6 +108,7 @@ type boltTx struct {
 	buckets map[string]*changedBucket // those asked for; nil for one that does not exist
 	version uint64
 	pending int // bytes written since the last commit
+	writes  int // and keys
 	changed bool
 }
 
@@ -115,7 +121,7 @@ type changedBucket struct {
 
 // begin begins the next transaction.
 func (w *boltTx) begin() error {
-	w.buckets, w.pending = map[string]*changedBucket{}, 0
+	w.buckets, w.pending, w.writes = map[string]*changedBucket{}, 0, 0
 	return w.h.guard(func() (err error) {
 		w.tx, err = w.h.db.Begin(true)
 		if err == nil && w.version == 0 {
@@ -216,7 +222,7 @@ func seekBolt(c *bbolt.Cursor, r Range) (key, value []byte) {
 
 // write runs fn, which writes so many bytes, in a transaction that has room.
 func (w *boltTx) write(size int, fn func() error) error {
-	if w.pending > rewriteChunk {
+	if w.pending > rewriteChunk || w.writes == rewriteWrites {
 		if err := w.commit(); err != nil {
 			return fmt.Errorf("userdata: rewrite: %w", err)
 		}
@@ -225,6 +231,7 @@ func (w *boltTx) write(size int, fn func() error) error {
 		}
 	}
 	w.pending += size
+	w.writes++
 	w.changed = true
 	return w.h.guard(fn)
 }

@@ -300,8 +300,12 @@ func (sv *salvage) flush() error {
 	return err
 }
 
-// put writes one entry. A table's schema is saved without indexes.
+// put writes one entry. A table's schema is saved without indexes, and what tells at
+// one glance that the schema is as it was is not saved at all.
 func (sv *salvage) put(tx *bbolt.Tx, e *saved) error {
+	if e.bucket == metaTable.name && string(e.key) == schemaKey {
+		return nil
+	}
 	b, err := tx.CreateBucketIfNotExists([]byte(e.bucket))
 	if err != nil || b.Get(e.key) != nil {
 		return err

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
-	"slices"
+	"reflect"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -225,8 +225,21 @@ func (d *decoder) mapLen(want string) (int, error) {
 	return d.dec.DecodeMapLen()
 }
 
-// decodeValue decodes all of b, canonical msgpack, into the zero value at p.
+// decodeValue decodes all of b, which nobody has checked, to p.
 func decodeValue(c *valueCodec, b []byte, p unsafe.Pointer) error {
+	if n := c.parse(b, p, 0, false); n == len(b) && n > 0 {
+		return nil
+	}
+	if err := wire.Check(b); err != nil {
+		return corruptf("%w", err)
+	}
+	reflect.NewAt(c.typ, p).Elem().SetZero()
+	return decodeCanonical(c, b, p)
+}
+
+// decodeCanonical decodes all of b, canonical msgpack, into the zero value at p,
+// through the msgpack library.
+func decodeCanonical(c *valueCodec, b []byte, p unsafe.Pointer) error {
 	d := newDecoder(b)
 	defer d.free()
 	err := c.decode(d, p)
@@ -254,12 +267,17 @@ func checksumSeed(table string) uint32 {
 
 // checksum returns the CRC32C over table, key and map; seed stands for the table.
 func checksum(seed uint32, key, value []byte) uint32 {
-	var length [binary.MaxVarintLen64]byte
-	n := binary.PutUvarint(length[:], uint64(len(key)))
-	sum := crc32.Update(seed, castagnoli, length[:n])
+	sum, n := seed, uint64(len(key))
+	for ; n >= 1<<7; n >>= 7 { // as a uvarint
+		sum = addByte(sum, byte(n)|1<<7)
+	}
+	sum = addByte(sum, byte(n))
 	sum = crc32.Update(sum, castagnoli, key)
 	return crc32.Update(sum, castagnoli, value)
 }
+
+// addByte is crc32.Update with one byte, which would have to be on the heap there.
+func addByte(sum uint32, b byte) uint32 { return ^(castagnoli[byte(^sum)^b] ^ ^sum>>8) }
 
 // appendChecksum ends the map in e's buffer with its checksum.
 func appendChecksum(e *encoder, seed uint32, key []byte) {
@@ -281,119 +299,3 @@ func verifyChecksum(seed uint32, key, value []byte) ([]byte, error) {
 	}
 	return value[:n], nil
 }
-
-// encode writes the record at p to e, its checksum included, and returns its
-// key. What does not fit is one error a column, joined; the rest is written all
-// the same.
-func (t *table) encode(e *encoder, p unsafe.Pointer) (key []byte, err error) {
-	var faults []error
-	keyIsFine := true
-	e.enc.EncodeMapLen(len(t.stored))
-	for _, c := range t.stored {
-		e.buf.Write(c.encodedName)
-		if err := c.codec.encode(e, c.at(p)); err != nil {
-			faults = append(faults, &RecordError{Table: t.name, Column: c.name, Err: err})
-			keyIsFine = keyIsFine && c != t.key
-		}
-	}
-	if key, err = t.keyOf(p); err != nil && keyIsFine {
-		faults = append(faults, err)
-	}
-	appendChecksum(e, t.seed, key)
-	return key, errors.Join(faults...)
-}
-
-// decode reads a stored value into the zero record at p.
-func (t *table) decode(key, value []byte, p unsafe.Pointer) error {
-	row, err := t.open(key, value)
-	if err != nil {
-		return err
-	}
-	for i, c := range t.stored {
-		if err := decodeValue(c.codec, row.columns[i], c.at(p)); err != nil {
-			return t.recordError("read", key, c.name, err)
-		}
-	}
-	return nil
-}
-
-// A row is a stored value taken apart: the msgpack of each column, in the order
-// of table.stored. Its slices are the store's.
-type row struct {
-	key     []byte
-	value   []byte
-	columns [][]byte
-}
-
-// open verifies a stored value and finds its columns.
-func (t *table) open(key, value []byte) (row, error) {
-	r := row{columns: make([][]byte, len(t.stored))}
-	return r, r.open(t, key, value)
-}
-
-// open is table.open into a row that is used again.
-func (r *row) open(t *table, key, value []byte) error {
-	r.key, r.value = key, value
-	b, err := verifyChecksum(t.seed, key, value)
-	if err != nil {
-		return t.recordError("read", key, "", err)
-	}
-	n, size, err := wire.MapHeader(b)
-	if err != nil {
-		return t.recordError("read", key, "", corruptf("%w", err))
-	}
-	b = b[size:]
-	for i := range n {
-		name, size, err := wire.String(b)
-		if err != nil {
-			return t.recordError("read", key, "", corruptf("name of column %d: %w", i, err))
-		}
-		if i >= len(t.stored) || string(name) != t.stored[i].name {
-			return t.misfit(key, i, string(name))
-		}
-		b = b[size:]
-		if size, err = wire.Next(b); err != nil {
-			return t.recordError("read", key, t.stored[i].name, corruptf("%w", err))
-		}
-		r.columns[i], b = b[:size], b[size:]
-	}
-	switch {
-	case n < len(t.stored):
-		return t.recordError("read", key, t.stored[n].name, corruptf("column is missing"))
-	case len(b) > 0:
-		return t.recordError("read", key, "", corruptf("%d bytes after the record", len(b)))
-	}
-	return r.checkKey(t)
-}
-
-// misfit is the error for a column that is not the one expected at its place.
-func (t *table) misfit(key []byte, place int, name string) error {
-	switch i := slices.IndexFunc(t.stored, func(c *column) bool { return c.name == name }); {
-	case i < 0:
-		return t.recordError("read", key, name, corruptf("column is not known"))
-	case i < place:
-		return t.recordError("read", key, name, corruptf("column twice or not at its place"))
-	}
-	return t.recordError("read", key, t.stored[place].name, corruptf("column is missing or not at its place"))
-}
-
-// checkKey makes sure that the record stands under its own key.
-func (r *row) checkKey(t *table) error {
-	v := t.key.codec.newValue()
-	if err := decodeValue(t.key.codec, r.columns[t.key.place], v); err != nil {
-		return t.recordError("read", r.key, t.key.name, err)
-	}
-	own, err := t.keyCodec.append(nil, v)
-	if err != nil || !bytes.Equal(own, r.key) {
-		return t.recordError("read", r.key, t.key.name, corruptf("record of key %s", t.formatKey(own)))
-	}
-	return nil
-}
-
-// recordError returns an error about the record under the encoded key.
-func (t *table) recordError(op string, key []byte, column string, err error) error {
-	return &RecordError{Op: op, Table: t.name, Key: t.keyValue(key), Column: column, Err: err}
-}
-
-// pointerTo returns the address of a record.
-func pointerTo[T any](record *T) unsafe.Pointer { return unsafe.Pointer(record) }

@@ -24,6 +24,9 @@ import (
 func wantCorrupt[T any](t *testing.T, table *userdata.Table[T], key string, value []byte, column string) {
 	t.Helper()
 	_, err := userdata.Decode(table, []byte(key), value)
+	if _, ok := userdata.DecodeDirect(table, []byte(key), value, false); ok {
+		t.Error("the direct way accepts what is corrupt")
+	}
 	var re *userdata.RecordError
 	if !errors.Is(err, userdata.ErrCorrupt) || !errors.As(err, &re) {
 		t.Errorf("got %v, want a RecordError that is ErrCorrupt", err)

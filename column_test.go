@@ -321,3 +321,31 @@ func TestStaleRecordsOfAnOldEpoch(t *testing.T) {
 		t.Errorf("got %d %v, want 2: records are brought up to date by a query", n, err)
 	}
 }
+
+// A pointer to a nil []byte is one to an empty one, in memory as in the store.
+func TestPointerToNilBytesComparesAsStored(t *testing.T) {
+	type page struct {
+		ID   string  `userdata:"id,key"`
+		Hash *[]byte `userdata:"hash"`
+	}
+	pages := userdata.NewTable[page]("pages")
+	hash := userdata.ColumnOf(func(p *page) **[]byte { return &p.Hash })
+	db := openHooked(t, userdata.NewMemStore(), pages)
+	putAll(t, db, &page{"stored", new([]byte)})
+	s := db.NewSession()
+	ok(t, s.Add(&page{"pending", new([]byte)}))
+	empty := []byte{}
+	for name, q := range map[string]userdata.Predicate[page]{
+		"= empty":             hash.Eq(&empty),
+		"= pointer to nil":    hash.Eq(new([]byte)),
+		"not < empty":         userdata.Not(hash.Lt(&empty)),
+		">= pointer to nil":   hash.Ge(new([]byte)),
+		"in pointer to nil":   hash.In(new([]byte)),
+		"not != empty":        userdata.Not(hash.Ne(&empty)),
+		"<= pointer to empty": hash.Le(&empty),
+	} {
+		if n, err := pages.Select(s).Where(q).Count(t.Context()); n != 2 || err != nil {
+			t.Errorf("%s: got %d, %v, want 2, the stored and the pending one", name, n, err)
+		}
+	}
+}

@@ -23,6 +23,7 @@ func (b *codecBuilder) pointer(c *valueCodec) error {
 		return err
 	}
 	c.form, c.parts, c.exact = "*%s", []*valueCodec{ec}, ec.exact
+	c.direct = directPointer(c, ec)
 	target := func(p unsafe.Pointer) unsafe.Pointer { return *(*unsafe.Pointer)(p) }
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		q := target(p)
@@ -60,6 +61,9 @@ func (b *codecBuilder) pointer(c *valueCodec) error {
 			case x == nil || y == nil:
 				return compareNil(x == nil)
 			}
+			if elem.Kind() == reflect.Slice { // of bytes: it compares as it is stored
+				x, y = emptyForNil(elem, x), emptyForNil(elem, y)
+			}
 			return ec.compare(x, y)
 		}
 	}
@@ -82,6 +86,13 @@ func emptyForNil(t reflect.Type, q unsafe.Pointer) unsafe.Pointer {
 	return empty.UnsafePointer()
 }
 
+// A member is a field of a struct inside a column.
+type member struct {
+	field
+	codec *valueCodec
+	key   []byte // its name in msgpack
+}
+
 // structure makes the codec of a struct inside a column: a map from the fields'
 // names to their values.
 func (b *codecBuilder) structure(c *valueCodec) error {
@@ -91,11 +102,6 @@ func (b *codecBuilder) structure(c *valueCodec) error {
 	}
 	if len(fields) == 0 {
 		return invalidf("%s can't be stored: it has no exported fields and no encoding.BinaryMarshaler or TextMarshaler", c.typ)
-	}
-	type member struct {
-		field
-		codec *valueCodec
-		key   []byte // its name in msgpack
 	}
 	members := make([]member, len(fields))
 	for i, f := range fields {
@@ -123,6 +129,7 @@ func (b *codecBuilder) structure(c *valueCodec) error {
 		forms, c.parts = append(forms, m.tag.name+" %s"), append(c.parts, m.codec)
 	}
 	c.form = "struct{" + strings.Join(forms, ", ") + "}"
+	c.direct = directStruct(members)
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		return e.nested(func() error {
 			e.enc.EncodeMapLen(len(members))
@@ -177,6 +184,7 @@ func (b *codecBuilder) slice(c *valueCodec) error {
 		return err
 	}
 	c.form, c.parts, c.elem = "[]%s", []*valueCodec{ec}, ec
+	c.direct = directSlice(c, ec)
 	size := c.typ.Elem().Size()
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		s := reflect.NewAt(c.typ, p).Elem()
@@ -229,6 +237,7 @@ func (b *codecBuilder) array(c *valueCodec) error {
 	}
 	n, size := c.typ.Len(), c.typ.Elem().Size()
 	c.form, c.parts = fmt.Sprintf("[%d]%%s", n), []*valueCodec{ec}
+	c.direct = directArray(c, ec)
 	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.elements(ec, p, n, size) }
 	c.decode = func(d *decoder, p unsafe.Pointer) error {
 		got, err := d.arrayLen(c.name)
@@ -288,6 +297,7 @@ func (b *codecBuilder) mapping(c *valueCodec) error {
 		return err
 	}
 	c.form, c.parts = "map[%s]%s", []*valueCodec{kc, vc}
+	c.direct = directMap(c, kc, vc)
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		m := reflect.NewAt(c.typ, p).Elem()
 		if m.IsNil() {

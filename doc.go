@@ -63,8 +63,14 @@ Text is valid UTF-8 or refused. A nil slice or map stays nil, an empty one empty
 only a pointer to a nil one comes back as a pointer to an empty one.
 
 What can't be mapped is an error of [Open] that names type, field and remedy, or a
-panic of [ColumnOf] as the program starts. Open also refuses a file whose tables
-differ from the declared ones, with [ErrSchema].
+panic of [ColumnOf] as the program starts.
+
+The file keeps the schema. When a program declares its tables otherwise, Open does
+what can't lose anything by itself: new tables and indexes, columns that may be null
+or have the tag word default=, renamed ones with was=old_name, larger sizes, wider
+numbers. It refuses all else with [ErrSchema], which lists what to write, such as a
+[Migration]. [PlanOpen] says what it would do; docs/schema-changes.md in the
+repository has each kind of change. [OpenFile] needs no Go types at all.
 
 # Sessions
 

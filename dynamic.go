@@ -33,11 +33,7 @@ func OpenFile(path string, opts *Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := OpenRows(context.Background(), store, opts)
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
-	}
-	return db, nil
+	return orClose(store, func() (*DB, error) { return OpenRows(context.Background(), store, opts) })
 }
 
 // OpenRows does what [OpenFile] does on a store that is open already, as

@@ -25,7 +25,7 @@ type slot struct {
 	key    string
 	remove *entry
 	put    *entry
-	value  []byte // of put
+	value  []byte // of put; nil for a record at fault, which is placed to find the faults of others
 }
 
 // A flushed session is what a commit is going to write.
@@ -75,7 +75,9 @@ func (s *Session) flush(op string) (*flushed, error) {
 	for _, t := range s.db.sorted() {
 		if im := s.tables[t]; im != nil {
 			im.all(f.add)
-			im.all(f.checkOccupied)
+			if len(f.slots) > 0 {
+				im.all(f.checkOccupied)
+			}
 		}
 	}
 	out := f.finish(s.version)
@@ -114,12 +116,7 @@ func (f *flusher) add(e *entry) {
 		f.slot(t, e.key).remove = e
 		return
 	}
-	enc := newEncoder()
-	defer enc.free()
-	key, faults := t.encode(enc, e.ptr)
-	unchanged := func() bool {
-		return faults == nil && e.state == Persistent && bytes.Equal(enc.buf.Bytes(), e.baseline)
-	}
+	unchanged := func() bool { return e.state == Persistent && !e.changed() }
 	if unchanged() {
 		return
 	}
@@ -127,17 +124,32 @@ func (f *flusher) add(e *entry) {
 		if err := e.record().(validator).Validate(); err != nil {
 			f.faults = append(f.faults, e.fault("", fmt.Errorf("%w: %w", ErrInvalid, err)))
 		}
-		enc.buf.Reset()
-		if key, faults = t.encode(enc, e.ptr); unchanged() {
+		if unchanged() {
 			return
 		}
 	}
-	faults = errors.Join(faults, t.checkSizes(e.ptr))
-	if faults != nil {
+	enc := newEncoder()
+	defer enc.free()
+	key, faults := t.encode(enc, e.ptr)
+	var value []byte
+	if faults == nil {
+		value = enc.bytes()
+	}
+	if faults = errors.Join(faults, t.checkSizes(e.ptr)); faults != nil {
 		f.fault(e, faults)
+	}
+	if value == nil && t.keyFault(e.ptr) {
+		f.leave(e)
 		return
 	}
-	f.place(e, string(key), enc.bytes())
+	f.place(e, string(key), value)
+}
+
+// keyFault reports whether the key of the record at p can't be stored.
+func (t *table) keyFault(p unsafe.Pointer) bool {
+	_, errKey := t.keyOf(p)
+	_, errColumn := t.key.codec.bytes(t.key.at(p))
+	return errKey != nil || errColumn != nil
 }
 
 // fault notes what encode and checkSizes found wrong with an entry's columns.
@@ -158,16 +170,20 @@ func (f *flusher) fault(e *entry, err error) {
 
 // place puts an entry's new value under its key, and takes away the old one.
 func (f *flusher) place(e *entry, key string, value []byte) {
-	t := e.im.table
-	if e.state == Persistent {
-		f.slot(t, e.key).remove = e
-	}
-	to := f.slot(t, key)
+	f.leave(e)
+	to := f.slot(e.im.table, key)
 	if to.put != nil {
 		f.faults = append(f.faults, e.fault("", fmt.Errorf("%w: two records of the session have this key", ErrExists)))
 		return
 	}
 	to.put, to.value = e, value
+}
+
+// leave takes away an entry's old value.
+func (f *flusher) leave(e *entry) {
+	if e.state == Persistent {
+		f.slot(e.im.table, e.key).remove = e
+	}
 }
 
 // checkOccupied finds a record that stays where another one is put.
@@ -209,12 +225,9 @@ func (c *column) length(p unsafe.Pointer) (n int, unit string) {
 	return len(*(*[]byte)(p)), "bytes"
 }
 
-// finish makes the change set, unless there are faults: those that it finds in
-// indexes it adds.
+// finish makes the change set, and adds the faults that it finds in indexes: with
+// any, the change set is not to be applied.
 func (f *flusher) finish(version uint64) *flushed {
-	if f.faults != nil {
-		return nil
-	}
 	out := &flushed{changes: &ChangeSet{Version: version}, puts: map[*entry]*slot{}}
 	for _, sl := range f.slots {
 		out.slots = append(out.slots, sl)
@@ -235,7 +248,7 @@ func (f *flusher) finish(version uint64) *flushed {
 			out.add(ch, c)
 		}
 	}
-	f.faults = indexes.faults
+	f.faults = append(f.faults, indexes.faults...)
 	sort.Sort(out)
 	return out
 }

@@ -2,6 +2,7 @@ package userdata
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -126,7 +127,7 @@ func (db *DB) current(snap Snapshot, record *schemaRecord) (bool, error) {
 		return false, err
 	}
 	for _, t := range db.tables {
-		if sum := t.schema().sum(); sum == nil || !bytes.Equal(sum, record.Sums[t.name]) {
+		if sum := t.schemaSum(); sum == nil || !bytes.Equal(sum, record.Sums[t.name]) {
 			return false, nil
 		}
 	}
@@ -227,4 +228,15 @@ func (e *evolution) unknownMigrations() ([]string, error) {
 		delete(names, m.Name)
 	}
 	return slices.Sorted(maps.Keys(names)), err
+}
+
+// History returns the changes of the schema in the file, the first first. A file of
+// an early version of the package has none for what it had before. Errors are those
+// of the store.
+func (db *DB) History(ctx context.Context) ([]SchemaVersion, error) {
+	var versions []SchemaVersion
+	err := db.store.View(ctx, func(snap Snapshot) error {
+		return scanInternal(snap, versionTable, func(v *SchemaVersion) { versions = append(versions, *v) })
+	})
+	return versions, err
 }

@@ -1,7 +1,6 @@
 package userdata
 
 import (
-	"bytes"
 	"reflect"
 	"unsafe"
 	"weak"
@@ -91,22 +90,27 @@ func (e *entry) currentKey() string {
 	return string(key)
 }
 
-// changed reports whether the record differs from its baseline. A record that
-// can't be encoded differs from every stored one.
-func (e *entry) changed() bool {
-	enc := newEncoder()
-	defer enc.free()
-	_, err := e.im.table.encode(enc, e.ptr)
-	return err != nil || !bytes.Equal(enc.buf.Bytes(), e.baseline)
+// keyIs reports whether the key that the record's fields say is the given one.
+func (e *entry) keyIs(key []byte) bool {
+	return e.ptr != nil && e.im.table.keyCodec.equal(key, e.im.table.key.at(e.ptr))
 }
 
-// load makes the record what the stored value says, in place, and the value its
-// baseline. Columns that hold that already are left alone, so that the
+// bytesOf returns a string's bytes, which must not be changed.
+func bytesOf(s string) []byte {
+	return unsafe.Slice(unsafe.StringData(s), len(s)) // without a copy, for who only reads
+}
+
+// changed reports whether the record differs from its baseline. A record that
+// can't be encoded differs from every stored one.
+func (e *entry) changed() bool { return !e.im.table.matches(e.baseline, e.ptr) }
+
+// load makes the record what the stored value says, in place, and the value, which
+// never changes, its baseline. Columns that hold that already are left alone, so that the
 // program's slices and maps stay its own.
 func (e *entry) load(value []byte) error {
 	t := e.im.table
 	fresh := t.newRecord()
-	if err := t.decode([]byte(e.key), value, fresh); err != nil {
+	if err := t.decodeOwn([]byte(e.key), value, fresh); err != nil {
 		return err
 	}
 	t.assign(e.ptr, fresh)
@@ -153,6 +157,9 @@ type identityMap struct {
 	// at any time, so what is found here, or in base, is checked before it is
 	// believed, and rekey brings moved up to date.
 	moved map[string]*entry
+
+	checked uint64 // the session's epoch in which all entries were compared with the store; 0 if some may be older
+	moves   int    // how often compact has moved the entries
 }
 
 func newIdentityMap(t *table) *identityMap {
@@ -188,6 +195,7 @@ func (im *identityMap) remove(e *entry) {
 
 // compact closes the gaps that removed entries left.
 func (im *identityMap) compact() {
+	im.moves++
 	kept := im.entries[:0]
 	for _, e := range im.entries {
 		if e != nil {
@@ -212,7 +220,7 @@ func (im *identityMap) all(fn func(e *entry)) {
 // rekeyEntry brings moved up to date for one entry.
 func (im *identityMap) rekeyEntry(e *entry) {
 	im.unmove(e)
-	if !e.live() {
+	if !e.live() || e.state == Persistent && e.keyIs(bytesOf(e.key)) { // where it was, as most are
 		return
 	}
 	if key := e.currentKey(); key != "" && (e.state == Pending || key != e.key) && im.moved[key] == nil {
@@ -241,18 +249,18 @@ func (im *identityMap) rekey() {
 
 // lookup returns the live entry whose current key is the given one, as far as
 // is known without looking at every entry.
-func (im *identityMap) lookup(key string) *entry {
-	if e := im.moved[key]; e != nil && e.live() && e.currentKey() == key {
+func (im *identityMap) lookup(key []byte) *entry {
+	if e := im.moved[string(key)]; e != nil && e.live() && e.keyIs(key) {
 		return e
 	}
-	if e := im.base[key]; e != nil && e.live() && e.currentKey() == key {
+	if e := im.base[string(key)]; e != nil && e.live() && e.keyIs(key) {
 		return e
 	}
 	return nil
 }
 
 // search is lookup, but certain: it looks at every entry's current key.
-func (im *identityMap) search(key string) *entry {
+func (im *identityMap) search(key []byte) *entry {
 	if e := im.lookup(key); e != nil {
 		return e
 	}

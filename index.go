@@ -177,19 +177,18 @@ type indexEntry struct{ key, value []byte }
 
 // entries returns the entries of a stored record, sorted and each once.
 func (x *index) entries(r *row) ([]indexEntry, error) {
-	prefixes := [][]byte{nil}
-	null := false
-	for _, c := range x.columns {
-		p := c.codec.newValue()
-		if err := decodeValue(c.codec, r.columns[c.place], p); err != nil {
-			return nil, &RecordError{Column: c.name, Err: err}
+	values, null, err := x.appendValues(nil, r)
+	if err != nil {
+		return nil, err
+	}
+	prefixes := [][]byte{values}
+	if x.multi {
+		c := x.columns[len(x.columns)-1]
+		p, err := r.peek(c)
+		if err != nil {
+			return nil, columnError(c, err)
 		}
-		if c.elements != nil {
-			prefixes = c.elements(prefixes[0], p)
-			continue
-		}
-		prefix, isNull := c.appendNullable(prefixes[0], p)
-		prefixes[0], null = prefix, null || isNull
+		prefixes = c.elements(values, p)
 	}
 	out := make([]indexEntry, len(prefixes))
 	for i, values := range prefixes {
@@ -206,6 +205,32 @@ func (x *index) entries(r *row) ([]indexEntry, error) {
 		out[i] = e
 	}
 	return out, nil
+}
+
+// appendValues appends the ordered forms of the record's values in the columns
+// that have one value each, and reports whether one is null.
+func (x *index) appendValues(b []byte, r *row) (values []byte, null bool, err error) {
+	for _, c := range x.columns {
+		if c.elements != nil {
+			continue
+		}
+		p, err := r.peek(c)
+		if err != nil {
+			return nil, false, columnError(c, err)
+		}
+		var isNull bool
+		b, isNull = c.appendNullable(b, p)
+		null = null || isNull
+	}
+	return b, null, nil
+}
+
+// columnError returns an error about a column with the cause that a row gave.
+func columnError(c *column, err error) error {
+	if inner, ok := err.(*RecordError); ok {
+		err = inner.Err
+	}
+	return &RecordError{Column: c.name, Err: err}
 }
 
 // appendNullable appends the ordered form of the value at p, and reports
@@ -232,15 +257,36 @@ func (x *index) key(key, value []byte) ([]byte, error) {
 }
 
 // check makes sure that an entry is one of the record's.
-func (x *index) check(r *row, key, value []byte) error {
-	entries, err := x.entries(r)
+func (x *index) check(r *row, e indexEntry) error {
+	has, err := x.has(r, e)
+	if err == nil && !has {
+		err = &RecordError{Column: x.columnNames(), Err: corruptf("index %s has the record under other values", x.name)}
+	}
+	return err
+}
+
+// has reports whether an entry is one of the record's.
+func (x *index) has(r *row, e indexEntry) (bool, error) {
+	if x.multi {
+		entries, err := x.entries(r)
+		return slices.ContainsFunc(entries, func(own indexEntry) bool {
+			return bytes.Equal(own.key, e.key) && bytes.Equal(own.value, e.value)
+		}), err
+	}
+	values, null, err := x.appendValues(r.entry[:0], r)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if !slices.ContainsFunc(entries, func(e indexEntry) bool { return bytes.Equal(e.key, key) && bytes.Equal(e.value, value) }) {
-		return &RecordError{Column: x.columnNames(), Err: corruptf("index %s has the record under other values", x.name)}
+	own := values
+	if !x.unique || null {
+		own = append(own, r.key...)
 	}
-	return nil
+	r.entry = own
+	if x.unique {
+		return bytes.Equal(own, e.key) && bytes.Equal(r.key, e.value), nil
+	}
+	var length [binary.MaxVarintLen64]byte
+	return bytes.Equal(own, e.key) && bytes.Equal(binary.AppendUvarint(length[:0], uint64(len(values))), e.value), nil
 }
 
 // orderedAppender returns what appends values of a type in an encoding whose

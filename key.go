@@ -1,6 +1,7 @@
 package userdata
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -17,6 +18,9 @@ type keyCodec struct {
 	// would be among the keys.
 	append func(b []byte, p unsafe.Pointer) ([]byte, error)
 	decode func(key []byte, p unsafe.Pointer) error // into a zero value
+
+	// equal reports whether the value at p can be a key, and is the given one.
+	equal func(key []byte, p unsafe.Pointer) bool
 }
 
 // keyCodecOf returns the codec for keys of type t.
@@ -49,6 +53,9 @@ func stringKey() *keyCodec {
 			*(*string)(p) = string(key)
 			return nil
 		},
+		equal: func(key []byte, p unsafe.Pointer) bool {
+			return string(key) == *(*string)(p) && len(key) > 0 && len(key) <= MaxKeySize
+		},
 	}
 }
 
@@ -62,6 +69,9 @@ func bytesKey() *keyCodec {
 		decode: func(key []byte, p unsafe.Pointer) error {
 			*(*[]byte)(p) = append([]byte{}, key...)
 			return nil
+		},
+		equal: func(key []byte, p unsafe.Pointer) bool {
+			return bytes.Equal(key, *(*[]byte)(p)) && len(key) > 0 && len(key) <= MaxKeySize
 		},
 	}
 }
@@ -90,22 +100,35 @@ func byteArrayKey(n int) *keyCodec {
 			copy(unsafe.Slice((*byte)(p), n), key)
 			return nil
 		},
+		equal: func(key []byte, p unsafe.Pointer) bool {
+			return bytes.Equal(key, unsafe.Slice((*byte)(p), n)) && n <= MaxKeySize
+		},
 	}
+}
+
+// signBit is flipped in the keys of integers that may be negative.
+const signBit = 1 << 63
+
+func appendIntKey(b []byte, n int64) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(n)^signBit)
 }
 
 // intKey stores 8 bytes, most significant first, the sign bit flipped, so that
 // negative keys come first and a wider type keeps its keys.
 func intKey(t reflect.Type) *keyCodec {
-	const sign = 1 << 63
+	load := intLoader(t.Size())
 	return &keyCodec{
 		append: func(b []byte, p unsafe.Pointer) ([]byte, error) {
-			return binary.BigEndian.AppendUint64(b, uint64(reflect.NewAt(t, p).Elem().Int())^sign), nil
+			return appendIntKey(b, load(p)), nil
+		},
+		equal: func(key []byte, p unsafe.Pointer) bool {
+			return len(key) == 8 && binary.BigEndian.Uint64(key) == uint64(load(p))^signBit
 		},
 		decode: func(key []byte, p unsafe.Pointer) error {
 			if len(key) != 8 {
 				return corruptf("key of %d bytes, not 8", len(key))
 			}
-			n, v := int64(binary.BigEndian.Uint64(key)^sign), reflect.NewAt(t, p).Elem()
+			n, v := int64(binary.BigEndian.Uint64(key)^signBit), reflect.NewAt(t, p).Elem()
 			if v.OverflowInt(n) {
 				return corruptf("key %d is out of the range of %s", n, t)
 			}
@@ -115,11 +138,41 @@ func intKey(t reflect.Type) *keyCodec {
 	}
 }
 
+// intLoader returns what reads an integer of the given size in bytes.
+func intLoader(size uintptr) func(p unsafe.Pointer) int64 {
+	switch size {
+	case 1:
+		return func(p unsafe.Pointer) int64 { return int64(*(*int8)(p)) }
+	case 2:
+		return func(p unsafe.Pointer) int64 { return int64(*(*int16)(p)) }
+	case 4:
+		return func(p unsafe.Pointer) int64 { return int64(*(*int32)(p)) }
+	}
+	return func(p unsafe.Pointer) int64 { return *(*int64)(p) }
+}
+
+// uintLoader is intLoader for integers without sign.
+func uintLoader(size uintptr) func(p unsafe.Pointer) uint64 {
+	switch size {
+	case 1:
+		return func(p unsafe.Pointer) uint64 { return uint64(*(*uint8)(p)) }
+	case 2:
+		return func(p unsafe.Pointer) uint64 { return uint64(*(*uint16)(p)) }
+	case 4:
+		return func(p unsafe.Pointer) uint64 { return uint64(*(*uint32)(p)) }
+	}
+	return func(p unsafe.Pointer) uint64 { return *(*uint64)(p) }
+}
+
 // uintKey stores 8 bytes, most significant first.
 func uintKey(t reflect.Type) *keyCodec {
+	load := uintLoader(t.Size())
 	return &keyCodec{
 		append: func(b []byte, p unsafe.Pointer) ([]byte, error) {
-			return binary.BigEndian.AppendUint64(b, reflect.NewAt(t, p).Elem().Uint()), nil
+			return binary.BigEndian.AppendUint64(b, load(p)), nil
+		},
+		equal: func(key []byte, p unsafe.Pointer) bool {
+			return len(key) == 8 && binary.BigEndian.Uint64(key) == load(p)
 		},
 		decode: func(key []byte, p unsafe.Pointer) error {
 			if len(key) != 8 {
@@ -160,6 +213,11 @@ func timeKey() *keyCodec {
 			*(*time.Time)(p) = t
 			return nil
 		},
+		equal: func(key []byte, p unsafe.Pointer) bool {
+			t := (*time.Time)(p)
+			return len(key) == 12 && binary.BigEndian.Uint64(key) == uint64(t.Unix())^(1<<63) &&
+				binary.BigEndian.Uint32(key[8:]) == uint32(t.Nanosecond()) && !t.Before(minTime) && !t.After(maxTime)
+		},
 	}
 }
 
@@ -172,10 +230,77 @@ func (t *table) keyOf(p unsafe.Pointer) ([]byte, error) {
 	return key, err
 }
 
-// keyFrom encodes a key that a caller hands in: of the key column's type, or
-// one of the same kind whose value fits. It returns nil for a key that no record
-// can have, such as the empty string.
-func (t *table) keyFrom(key any) ([]byte, error) {
+// keyFrom appends a key that a caller hands in, encoded: of the key column's type,
+// or one of the same kind whose value fits. It returns nil for a key that no
+// record can have, such as the empty string.
+func (t *table) keyFrom(b []byte, key any) ([]byte, error) {
+	kind := t.key.codec.typ.Kind()
+	switch k := key.(type) { // the common ones without reflection, which would put the key on the heap
+	case string:
+		if kind == reflect.String {
+			if len(k) == 0 || len(k) > MaxKeySize {
+				return nil, nil
+			}
+			return append(b, k...), nil
+		}
+	case int:
+		if kind == reflect.Int || kind == reflect.Int64 {
+			return appendIntKey(b, int64(k)), nil
+		}
+	case int64:
+		if kind == reflect.Int64 {
+			return appendIntKey(b, k), nil
+		}
+	case uint64:
+		if kind == reflect.Uint64 {
+			return binary.BigEndian.AppendUint64(b, k), nil
+		}
+	}
+	return t.keyOfAny(b, copyKey(key))
+}
+
+// copyKey returns a copy of a key, so that the caller's need not be on the heap; of
+// what can be no key, the zero value of its type. It does not hand the key itself
+// to anything that might keep it.
+func copyKey(key any) any {
+	switch k := key.(type) {
+	case string:
+		return k
+	case int:
+		return k
+	case int64:
+		return k
+	case uint64:
+		return k
+	case nil:
+		return nil
+	}
+	v := reflect.ValueOf(key)
+	own := reflect.New(v.Type()).Elem()
+	switch k := v.Kind(); {
+	case v.CanInt():
+		own.SetInt(v.Int())
+	case v.CanUint():
+		own.SetUint(v.Uint())
+	case k == reflect.String:
+		own.SetString(v.String())
+	case k == reflect.Slice && own.Type().Elem().Kind() == reflect.Uint8:
+		own.SetBytes(bytes.Clone(v.Bytes()))
+	case k == reflect.Array && own.Type().Elem().Kind() == reflect.Uint8:
+		for i := range v.Len() {
+			own.Index(i).SetUint(v.Index(i).Uint())
+		}
+	case own.Type().ConvertibleTo(timeType):
+		// An interface is two words, and the second the address of a struct of
+		// several: that of a time.Time, by whatever name. Value.Set would keep it.
+		words := (*[2]unsafe.Pointer)(unsafe.Pointer(&key))
+		own.Set(reflect.ValueOf(*(*time.Time)(words[1])).Convert(own.Type()))
+	}
+	return own.Interface()
+}
+
+// keyOfAny is keyFrom for a key of any type.
+func (t *table) keyOfAny(b []byte, key any) ([]byte, error) {
 	want := t.key.codec.typ
 	v := reflect.ValueOf(key)
 	if !v.IsValid() || !sameKind(v.Type(), want) {
@@ -193,7 +318,7 @@ func (t *table) keyFrom(key any) ([]byte, error) {
 		}
 	}
 	p.Elem().Set(v.Convert(want))
-	encoded, err := t.keyCodec.append(nil, p.UnsafePointer())
+	encoded, err := t.keyCodec.append(b, p.UnsafePointer())
 	if err != nil {
 		encoded = nil
 	}

@@ -71,7 +71,7 @@ func letterMigration(n int) []userdata.Migration {
 }
 
 // writeLetters fills a new file with old letters.
-func writeLetters(t testing.TB, path string, n int) {
+func writeLetters(t *testing.T, path string, n int) {
 	t.Helper()
 	db, err := userdata.Open(path, nil, lettersOld)
 	ok(t, err)
@@ -90,7 +90,7 @@ func writeLetters(t testing.TB, path string, n int) {
 
 // checkLetters checks that a file has all letters, either as they were or as they
 // became, and reports which.
-func checkLetters(t testing.TB, path string, n int) (migrated bool) {
+func checkLetters(t *testing.T, path string, n int) (migrated bool) {
 	t.Helper()
 	if db, err := userdata.Open(path, nil, lettersOld); err == nil {
 		defer db.Close()

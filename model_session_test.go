@@ -3,6 +3,7 @@ package userdata_test
 import (
 	"errors"
 	"slices"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -261,11 +262,15 @@ func (m *modelSession) plan() (map[string]*modelSlot, []error) {
 		case e.state == userdata.Deleted:
 			at(e.key).remove = e
 		case e.state == userdata.Persistent && !e.changed():
-		case !e.cur.valid():
-			faults = append(faults, userdata.ErrInvalid)
 		default:
+			if !e.cur.valid() {
+				faults = append(faults, userdata.ErrInvalid)
+			}
 			if e.state == userdata.Persistent {
 				at(e.key).remove = e
+			}
+			if e.cur.ID == "" || !utf8.ValidString(e.cur.ID) {
+				continue // of a record at fault the key counts, if that is a key
 			}
 			if at(e.cur.ID).put != nil {
 				faults = append(faults, userdata.ErrExists)

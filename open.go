@@ -1,6 +1,7 @@
 package userdata
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,11 +40,17 @@ func Open(path string, opts *Options, tables ...Mapped) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := OpenStore(context.Background(), store, opts, tables...)
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
-	}
-	return db, nil
+	return orClose(store, func() (*DB, error) { return OpenStore(context.Background(), store, opts, tables...) })
+}
+
+// orClose opens a database on a store, and closes the store if that fails or panics.
+func orClose(store Store, open func() (*DB, error)) (db *DB, err error) {
+	defer func() {
+		if db == nil {
+			err = errors.Join(err, store.Close())
+		}
+	}()
+	return open()
 }
 
 // OpenStore does what [Open] does on a store that is open already. The DB owns
@@ -54,34 +61,78 @@ func OpenStore(ctx context.Context, store Store, opts *Options, tables ...Mapped
 	if err != nil {
 		return nil, err
 	}
-	plan, err := db.planOpen(ctx)
-	switch {
-	case err != nil:
+	if err := db.open(ctx, opts); err != nil {
 		return nil, err
-	case plan.current:
-		return db, nil
-	case db.readOnly:
-		if err := db.project(ctx); err != nil {
-			return nil, err
-		}
-		return db, nil
-	case !plan.pending():
-		return db, nil
 	}
-	if len(plan.ran) > 0 && !plan.fresh && (opts == nil || !opts.NoBackup) {
-		undo, err := backUp(ctx, store, plan.ran[0])
-		if err != nil {
-			return nil, err
-		}
-		if err := db.evolve(ctx, plan); err != nil {
-			return nil, errors.Join(err, undo()) // the file is as it was: a copy is of no use
-		}
-		return db, nil
-	}
-	if err := db.evolve(ctx, plan); err != nil {
+	if err := db.watch(ctx); err != nil {
 		return nil, err
 	}
 	return db, nil
+}
+
+// watch has a store that other processes write to look, at the beginning of each
+// turn, if the schema is still the one that the DB knows.
+func (db *DB) watch(ctx context.Context) error {
+	s, ok := db.store.(*BoltStore)
+	if !ok || !s.opts.Shared {
+		return nil
+	}
+	var known []byte
+	mark := func(snap Snapshot) ([]byte, error) { return snap.Get(metaTable.name, []byte(schemaKey)) }
+	err := s.View(ctx, func(snap Snapshot) error {
+		now, err := mark(snap)
+		known = bytes.Clone(now)
+		return err
+	})
+	s.onChange = func(snap Snapshot) error {
+		now, err := mark(snap)
+		if err != nil || bytes.Equal(now, known) {
+			return err
+		}
+		if current, err := db.current(snap, &schemaRecord{}); !current {
+			return errors.Join(err, fmt.Errorf("%w any more: another process has changed it: open the file again", ErrSchema))
+		}
+		known = bytes.Clone(now)
+		return nil
+	}
+	return err
+}
+
+// open brings the store and the declared tables together.
+func (db *DB) open(ctx context.Context, opts *Options) error {
+	plan, err := db.planOpen(ctx)
+	switch {
+	case err != nil:
+		return err
+	case plan.current:
+		return nil
+	case db.readOnly:
+		return db.project(ctx)
+	case !plan.pending():
+		return nil
+	}
+	if len(plan.ran) > 0 && !plan.fresh && (opts == nil || !opts.NoBackup) {
+		return db.evolveBackedUp(ctx, plan)
+	}
+	return db.evolve(ctx, plan)
+}
+
+// evolveBackedUp is evolve with a copy of the file before it. If it fails or
+// panics the file is as it was, and the copy, which is of no use, is removed.
+func (db *DB) evolveBackedUp(ctx context.Context, plan *evolution) (err error) {
+	undo, err := backUp(ctx, db.store, plan.ran[0])
+	if err != nil {
+		return err
+	}
+	evolved := false
+	defer func() {
+		if !evolved && !errors.Is(err, ErrUnknownOutcome) {
+			err = errors.Join(err, undo())
+		}
+	}()
+	err = db.evolve(ctx, plan)
+	evolved = err == nil
+	return err
 }
 
 // planOpen works out what opening does to the store.

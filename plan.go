@@ -13,16 +13,27 @@ import (
 type candidate struct {
 	entry *entry // the session's, or nil for one that it does not track
 	key   []byte
-	value []byte           // as stored, if entry is nil
+	value []byte           // as stored, if entry is nil; key and value are copies, and never change
 	ptr   unsafe.Pointer   // the decoded value; nil before it is needed
 	sort  []unsafe.Pointer // the values of the order's columns
 }
 
-// decoded returns the record of an untracked candidate.
+// take makes key and value the candidate's own: one copy of both.
+func (c *candidate) take(key, value []byte) {
+	own := append(append(make([]byte, 0, len(value)+len(key)), value...), key...)
+	c.value, c.key = own[:len(value):len(value)], own[len(value):]
+}
+
+// keyString returns the candidate's key as a string, which shares its bytes:
+// neither ever changes.
+func (c *candidate) keyString() string { return unsafe.String(unsafe.SliceData(c.key), len(c.key)) }
+
+// decoded returns the record of an untracked candidate, whose checksum the scan
+// has verified.
 func (c *candidate) decoded(t *table) (unsafe.Pointer, error) {
 	if c.ptr == nil {
 		p := t.newRecord()
-		if err := t.decode(c.key, c.value, p); err != nil {
+		if err := t.decodeVerified(c.key, c.value, p, len(c.value) <= maxLent); err != nil {
 			return nil, err
 		}
 		c.ptr = p
@@ -46,6 +57,8 @@ type plan struct {
 	// reaches to, nil if nothing is stored beyond it.
 	page *rows
 	end  *candidate
+
+	room []candidate // where keep puts them
 
 	// What the run did, for the log.
 	start               time.Time
@@ -157,6 +170,9 @@ func (p *plan) read(ctx context.Context, fn func(Snapshot) error) error {
 	}
 	var changed []stale
 	err := p.s.read(ctx, func(snap Snapshot) error {
+		if p.im.checked == p.s.epoch {
+			return fn(snap)
+		}
 		for _, e := range p.im.entries {
 			if e == nil || e.state != Persistent || e.epoch == p.s.epoch {
 				continue
@@ -181,6 +197,7 @@ func (p *plan) read(ctx context.Context, fn func(Snapshot) error) error {
 			return err
 		}
 	}
+	p.im.checked = p.s.epoch
 	return nil
 }
 
@@ -189,7 +206,7 @@ func (p *plan) read(ctx context.Context, fn func(Snapshot) error) error {
 // until fn returns false. If bare, fn wants no row, and gets nil where the entry
 // of an index says enough.
 func (p *plan) scan(ctx context.Context, snap Snapshot, bare bool, fn func(r *row) (bool, error)) error {
-	sc := scanner{plan: p, ctx: ctx, snap: snap, fn: fn, bare: bare, row: row{columns: make([][]byte, len(p.table.stored))}}
+	sc := scanner{plan: p, ctx: ctx, snap: snap, fn: fn, bare: bare, row: newRow(p.table)}
 	for i := range p.paths {
 		if len(p.paths) > 1 || p.paths[i].index != nil && p.paths[i].index.multi {
 			sc.once = map[string]bool{} // entries of several paths, or elements, lead to one record
@@ -231,11 +248,11 @@ func (p *plan) collect(ctx context.Context) (found []*candidate, err error) {
 	err = p.read(ctx, func(snap Snapshot) error {
 		return p.scan(ctx, snap, false, func(r *row) (bool, error) {
 			c, err := p.candidate(r)
-			if err != nil || !p.ahead(c) {
+			if err != nil || !p.ahead(&c) {
 				return true, err
 			}
-			c.key, c.value = bytes.Clone(r.key), bytes.Clone(r.value)
-			found = append(found, c)
+			c.take(r.key, r.value)
+			found = append(found, p.keep(c))
 			switch {
 			case enough < 0:
 			case p.inOrder:
@@ -253,16 +270,26 @@ func (p *plan) collect(ctx context.Context) (found []*candidate, err error) {
 }
 
 // candidate returns a candidate for a row, whose slices it shares.
-func (p *plan) candidate(r *row) (*candidate, error) {
-	c := &candidate{key: r.key, value: r.value}
+func (p *plan) candidate(r *row) (candidate, error) {
+	c := candidate{key: r.key, value: r.value}
 	for _, o := range p.sortColumns() {
 		v, err := p.table.decodeColumn(r, o.col)
 		if err != nil {
-			return nil, err
+			return c, err
 		}
 		c.sort = append(c.sort, v)
 	}
 	return c, nil
+}
+
+// keep returns the address of a candidate that stays. They lie side by side,
+// since they live about as long as the query.
+func (p *plan) keep(c candidate) *candidate {
+	if len(p.room) == cap(p.room) {
+		p.room = make([]candidate, 0, min(max(16, 2*cap(p.room)), 512))
+	}
+	p.room = append(p.room, c)
+	return &p.room[len(p.room)-1]
 }
 
 // best keeps the first candidates that are needed.
@@ -320,39 +347,32 @@ func (p *plan) filter(found []*candidate) ([]*candidate, error) {
 	return kept, nil
 }
 
-// overlay returns the session's own records that meet the condition.
+// overlay returns the session's own records that meet the condition and lie after
+// where the query begins; on a page, those on it.
 func (p *plan) overlay() []*candidate {
+	if p.page != nil {
+		return p.page.overlay(p)
+	}
 	var found []*candidate
 	for _, e := range p.im.entries {
 		if e == nil || !e.live() {
 			continue
 		}
-		if c := p.candidateOf(e); p.admits(c) && p.where.holds(e.ptr) {
+		if c := p.candidateOf(e); p.ahead(c) && p.where.holds(e.ptr) {
 			found = append(found, c)
 		}
 	}
 	return found
 }
 
-// admits reports whether one of the session's own records lies after where the
-// query begins, and on the page, if the plan is for one.
-func (p *plan) admits(c *candidate) bool {
-	if p.page == nil || p.page.last == nil {
-		if !p.ahead(c) {
-			return false
-		}
-	} else if p.compare(c, p.page.last) < 0 {
-		return false // at the last one's place there may be two records, for now
-	}
-	if p.page == nil {
-		return true
-	}
-	return !p.page.has(c.entry) && (p.end == nil || p.compare(c, p.end) <= 0)
-}
-
 // candidateOf returns a candidate for a record of the session's.
 func (q *query) candidateOf(e *entry) *candidate {
-	c := &candidate{entry: e, key: []byte(e.currentKey())}
+	c := &candidate{entry: e}
+	if e.state == Persistent && e.keyIs(bytesOf(e.key)) {
+		c.key = bytesOf(e.key) // without a copy: a candidate's key never changes
+	} else {
+		c.key = []byte(e.currentKey())
+	}
 	for _, o := range q.sortColumns() {
 		c.sort = append(c.sort, o.col.at(e.ptr))
 	}

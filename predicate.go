@@ -96,9 +96,13 @@ func (c *comparison) holds(p unsafe.Pointer) bool {
 
 func (c *comparison) holdsRow(t *table, r *row) (bool, error) {
 	if c.byBytes() {
-		return (c.encoded != nil && bytes.Equal(r.columns[c.col.place], c.encoded)) == (c.op == opEq), nil
+		if c.encoded != nil && bytes.Equal(r.columns[c.col.place], c.encoded) {
+			return c.op == opEq, nil
+		}
+		_, err := r.sound(c.col) // else it could be another encoding of the value
+		return err == nil && c.op == opNe, err
 	}
-	v, err := t.decodeColumn(r, c.col)
+	v, err := r.peek(c.col)
 	return err == nil && c.holdsValue(v), err
 }
 
@@ -192,7 +196,8 @@ func (m *membership) holdsRow(t *table, r *row) (bool, error) {
 	if m.encoded == nil {
 		return m.comparisons.holdsRow(t, r)
 	}
-	return m.encoded[string(r.columns[m.col.place])], nil
+	b, err := r.sound(m.col)
+	return err == nil && m.encoded[string(b)], err
 }
 
 func (m *membership) String() string {
@@ -222,7 +227,7 @@ func (x *prefixed) holdsValue(v unsafe.Pointer) bool {
 }
 
 func (x *prefixed) holdsRow(t *table, r *row) (bool, error) {
-	v, err := t.decodeColumn(r, x.col)
+	v, err := r.peek(x.col)
 	return err == nil && x.holdsValue(v), err
 }
 
@@ -253,7 +258,7 @@ func (x *containing) holdsValue(v unsafe.Pointer) bool {
 }
 
 func (x *containing) holdsRow(t *table, r *row) (bool, error) {
-	v, err := t.decodeColumn(r, x.col)
+	v, err := r.peek(x.col)
 	return err == nil && x.holdsValue(v), err
 }
 

@@ -103,6 +103,9 @@ func (q Query[T]) All(ctx context.Context) ([]*T, error) {
 		if err != nil {
 			return err
 		}
+		if !q.q.untracked {
+			q.q.s.reserve(q.q.table, len(found))
+		}
 		out = make([]*T, 0, len(found))
 		for _, c := range found {
 			p, err := q.q.show(c)
@@ -161,9 +164,10 @@ func (q Query[T]) First(ctx context.Context) (*T, error) {
 // in one snapshot. An error ends the loop, with a nil record.
 //
 // What happens meanwhile: records that the session deletes, or changes so that
-// they no longer match, before their turn do not come; those that it adds
-// may come or not; after a commit, the rest is read anew. A tracked record comes
-// once even if its key changes; of an Untracked query's copies the session knows
+// they no longer match, before their turn do not come; those that it adds, or
+// changes so that they match, may come or not; after a commit, the rest is read
+// anew. A tracked record comes once, where it stood when it was read, even if its
+// key changes; of an Untracked query's copies the session knows
 // nothing, so a record that moves ahead in the order comes again.
 func (q Query[T]) Rows(ctx context.Context) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
@@ -302,7 +306,7 @@ func (q *query) show(c *candidate) (unsafe.Pointer, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.entry = &entry{ptr: p, state: Persistent, key: string(c.key), baseline: c.value}
+		c.entry = &entry{ptr: p, state: Persistent, key: c.keyString(), baseline: c.value}
 		q.s.track(q.s.identity(q.table), c.entry)
 	}
 	return q.s.show(c.entry), nil

@@ -48,7 +48,7 @@ func (r *reindexer) add(sl *slot) {
 		was, err = sl.row(sl.remove.baseline)
 	}
 	if sl.put != nil && err == nil {
-		is, err = sl.row(sl.value)
+		is, err = sl.rowPut()
 	}
 	for _, x := range sl.table.indexes {
 		if err == nil && !x.same(was, is) {
@@ -64,6 +64,26 @@ func (r *reindexer) add(sl *slot) {
 func (sl *slot) row(value []byte) (*row, error) {
 	r, err := sl.table.open([]byte(sl.key), value)
 	return &r, err
+}
+
+// rowPut opens the value of the record that is put. Of a record at fault it has
+// those columns that are in order, and nil for the others.
+func (sl *slot) rowPut() (*row, error) {
+	if sl.value != nil {
+		return sl.row(sl.value)
+	}
+	r := newRow(sl.table)
+	r.key = []byte(sl.key)
+	for i, c := range sl.table.stored {
+		r.columns[i], _ = c.codec.bytes(c.at(sl.put.ptr))
+	}
+	return &r, nil
+}
+
+// knows reports whether the row has all columns of the index, which that of a
+// record at fault may lack.
+func (x *index) knows(r *row) bool {
+	return !slices.ContainsFunc(x.columns, func(c *column) bool { return r.columns[c.place] == nil })
 }
 
 // fault returns an error about the slot's record.
@@ -98,7 +118,7 @@ func (r *reindexer) addTo(x *index, sl *slot, was, is *row) error {
 			c.removed, c.removedFrom = e.value, sl
 		}
 	}
-	if is == nil {
+	if is == nil || !x.knows(is) {
 		return nil
 	}
 	entries, err := x.entries(is)

@@ -1,7 +1,6 @@
 package userdata
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -144,6 +143,7 @@ func (s *Session) rollbackTo(sp *savepoint) {
 	}
 	for _, im := range s.tables {
 		im.rekey()
+		im.checked = 0 // what is back may not have been compared with the store
 	}
 	s.torn = false
 	s.db.echo(context.Background(), "ROLLBACK TO SAVEPOINT")
@@ -256,9 +256,10 @@ func (e *entry) change() RecordChange {
 
 // equal reports whether two values of the column are stored as the same bytes.
 func (c *column) equal(a, b unsafe.Pointer) bool {
-	x, errX := c.codec.bytes(a)
-	y, errY := c.codec.bytes(b)
-	return errX == nil && errY == nil && bytes.Equal(x, y)
+	e := newEncoder()
+	defer e.free()
+	x, ok := c.codec.append(e.buf.AvailableBuffer(), a, 0)
+	return ok && c.codec.match(x, b) == len(x)
 }
 
 // newRecord returns the address of a new record.

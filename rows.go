@@ -2,6 +2,8 @@ package userdata
 
 import (
 	"context"
+	"slices"
+	"sort"
 	"unsafe"
 )
 
@@ -25,11 +27,64 @@ type rows struct {
 	handed int                 // how many records were handed out
 	last   *candidate          // if paged: what the rest lies beyond, as it was read; nil before the first
 	end    *candidate          // likewise: what the page reaches to; nil if it is the last one
+	own    ownRecords          // if paged
 	seen   map[*entry]struct{} // tracked records handed out or left out, so that one whose key changes does not come again
 }
 
 func newRows(q query) *rows {
 	return &rows{query: q, size: firstPage, skip: q.offset, seen: map[*entry]struct{}{}}
+}
+
+// ownRecords are the session's own records that are still to come, in order:
+// where they stood when they were first met. Those that the session comes to
+// track meanwhile are met at the next page, so no page looks at all of them again.
+type ownRecords struct {
+	ahead  []*candidate
+	im     *identityMap // where they are from,
+	epoch  uint64       // when,
+	moves  int          // after how many moves of its entries,
+	walked int          // and up to which of them
+}
+
+// meet takes in the records that the session has tracked since the last page.
+func (r *rows) meet(p *plan) {
+	own, im := &r.own, p.im
+	if own.im != im || own.epoch != r.s.epoch || own.moves != im.moves {
+		*own = ownRecords{im: im, epoch: r.s.epoch, moves: im.moves}
+	}
+	before := len(own.ahead)
+	for _, e := range im.entries[own.walked:] {
+		if e == nil || e.ptr == nil || r.has(e) {
+			continue
+		}
+		c := r.candidateOf(e)
+		if r.last == nil && p.ahead(c) || r.last != nil && p.compare(c, r.last) >= 0 { // at the last one's place there may be two records, for now
+			r.freeze(c)
+			own.ahead = append(own.ahead, c)
+		}
+	}
+	own.walked = len(im.entries)
+	if len(own.ahead) > before {
+		slices.SortStableFunc(own.ahead, p.compare)
+	}
+}
+
+// overlay returns the session's own records on the page that the plan is for.
+func (r *rows) overlay(p *plan) []*candidate {
+	r.meet(p)
+	ahead := r.own.ahead
+	n := len(ahead)
+	if p.end != nil {
+		n = sort.Search(n, func(i int) bool { return p.compare(ahead[i], p.end) > 0 })
+	}
+	r.own.ahead = ahead[n:]
+	var found []*candidate
+	for _, c := range ahead[:n] {
+		if e := c.entry; e.tracked() && e.live() && !r.has(e) && r.where.holds(e.ptr) {
+			found = append(found, c)
+		}
+	}
+	return found
 }
 
 // pass notes that the record had its turn, if the session tracks it.
@@ -180,9 +235,8 @@ func (r *rows) reread(ctx context.Context, key []byte) (*candidate, error) {
 	if value == nil || err != nil {
 		return nil, err
 	}
-	c := &candidate{key: key, value: value}
-	p, err := c.decoded(r.table)
-	if err != nil || !r.where.holds(p) {
+	c := &candidate{key: key, value: value, ptr: r.table.newRecord()}
+	if err := r.table.decodeOwn(key, value, c.ptr); err != nil || !r.where.holds(c.ptr) {
 		return nil, err
 	}
 	return c, nil

@@ -2,6 +2,7 @@ package userdata_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -438,5 +439,68 @@ func TestRowsInAView(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Whatever the body reads, expunges, deletes, adds and reads again: each record
+// that was there and matched all the time comes once, in order.
+func TestRowsWithABusyBody(t *testing.T) {
+	t.Parallel()
+	const n = 700
+	_, s, _ := planDB(t, n)
+	ctx := t.Context()
+	q := planTable.Select(s)
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for round := range 20 {
+		if round%2 == 0 { // some of them are tracked before
+			if _, err := q.Where(planN.Eq(round % 7)).All(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var came []*planRec
+		deleted := map[string]bool{}
+		got := collectRows(t, q, func(i int, r *planRec) {
+			came = append(came, r)
+			key := planKey(rnd.IntN(n))
+			other, err := planTable.Get(ctx, s, key)
+			if deleted[key] {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch rnd.IntN(5) {
+			case 0:
+				s.Expunge(other)
+			case 1:
+				for _, r := range came { // so that the session closes gaps
+					s.Expunge(r)
+				}
+				came = nil
+			case 2:
+				if err := errors.Join(s.Delete(other), s.Add(other)); err != nil { // taken back
+					t.Fatal(err)
+				}
+			case 3:
+				if err := s.Delete(other); err != nil {
+					t.Fatal(err)
+				}
+				deleted[key] = true
+			}
+		})
+		var want []string
+		for i := range n {
+			if !deleted[planKey(i)] {
+				want = append(want, planKey(i))
+			}
+		}
+		left := slices.DeleteFunc(slices.Clone(got), func(key string) bool { return deleted[key] })
+		if !slices.Equal(left, want) {
+			t.Fatalf("round %d: got %d of %d keys\n%v\nwant\n%v", round, len(left), len(got), left, want)
+		}
+		if !slices.IsSorted(got) {
+			t.Fatalf("round %d: out of order: %v", round, got)
+		}
+		s.Rollback()
 	}
 }

@@ -138,7 +138,7 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 	if p.index != nil {
 		err = sc.follow(p.index, key, entry)
 	} else {
-		err = sc.row.open(sc.table, key, value)
+		err = sc.row.skim(sc.table, key, value)
 	}
 	if err != nil {
 		return false, err
@@ -161,10 +161,10 @@ func (sc *scanner) follow(x *index, key []byte, e indexEntry) error {
 		return sc.table.recordError("read", key, "", corruptf("index %s has the record, the table does not", x.name))
 	}
 	sc.bytesRead += len(value)
-	if err := sc.row.open(sc.table, key, value); err != nil {
+	if err := sc.row.skim(sc.table, key, value); err != nil {
 		return err
 	}
-	if err := x.check(&sc.row, e.key, e.value); err != nil {
+	if err := x.check(&sc.row, e); err != nil {
 		return sc.table.entryError("read", key, err)
 	}
 	return nil

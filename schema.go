@@ -163,10 +163,24 @@ type table struct {
 	name    string
 	seed    uint32   // of the checksum of each value
 	indexes []*index // by name
+
+	sum *schemaSum
+}
+
+// A schemaSum is what TableSchema.sum says of a table, once it was asked.
+type schemaSum struct {
+	once sync.Once
+	sum  []byte
 }
 
 func newTable(name string, rt *recordType) *table {
-	return &table{recordType: rt, name: name, seed: checksumSeed(name), indexes: rt.tableIndexes(name)}
+	return &table{recordType: rt, name: name, seed: checksumSeed(name), indexes: rt.tableIndexes(name), sum: &schemaSum{}}
+}
+
+// schemaSum returns the sum of the table's schema, worked out once.
+func (t *table) schemaSum() []byte {
+	t.sum.once.Do(func() { t.sum.sum = t.schema().sum() })
+	return t.sum.sum
 }
 
 func (t *table) schema() TableSchema {

@@ -3,13 +3,12 @@ package userdata
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 // A Session is a unit of work: it tracks the records that a program adds and
@@ -43,6 +42,7 @@ type Session struct {
 	epoch   uint64               // counts commits and rollbacks
 	version uint64               // of the store at the first read, if serializable
 	absent  map[absence]struct{} // keys that Get did not find since the last commit or rollback
+	key     []byte               // the encoded key of the call under way: its memory is used again
 }
 
 // An absence is a key under which a session found nothing.
@@ -177,16 +177,17 @@ func (s *Session) add(record any) (undo func(), err error) {
 		return func() {}, nil
 	}
 	key, err := t.keyOf(p.ptr)
-	if err == nil && im.lookup(string(key)) != nil {
+	if err == nil && im.lookup(key) != nil {
 		return nil, t.recordError("add", key, "", fmt.Errorf("%w: the session holds another record under this key", ErrExists))
 	}
 	if known != nil {
 		known.state = Persistent
+		im.checked = 0 // nobody compared it while it was deleted
 		im.rekeyEntry(known)
 		return func() { s.markDeleted(known) }, nil
 	}
 	drop := s.forget
-	if _, was := s.detached[p.weak()]; was {
+	if s.wasDetached(p) {
 		drop = s.detach
 	}
 	e := &entry{ptr: p.ptr, state: Pending}
@@ -205,11 +206,28 @@ func (s *Session) track(im *identityMap, e *entry) {
 	}
 }
 
+// reserve makes room for n more records, if that is more than growing by and by
+// would: half of what tracking costs is the maps' growing.
+func (s *Session) reserve(t *table, n int) {
+	im := s.identity(t)
+	if n <= 1024 || n <= len(im.base) {
+		return
+	}
+	base := make(map[string]*entry, len(im.base)+n)
+	maps.Copy(base, im.base)
+	pointers := make(map[pointer]*entry, len(s.pointers)+n)
+	maps.Copy(pointers, s.pointers)
+	im.base, s.pointers = base, pointers
+	im.entries = slices.Grow(im.entries, n)
+}
+
 // handOut notes that the program gets a pointer to the record.
 func (s *Session) handOut(e *entry) {
 	e.hidden = false
 	s.pointers[e.pointer()] = e
-	delete(s.detached, e.pointer().weak())
+	if len(s.detached) > 0 {
+		delete(s.detached, e.pointer().weak())
+	}
 }
 
 // forget drops an entry from the session.
@@ -232,6 +250,15 @@ func (s *Session) detach(e *entry) {
 		s.prune = max(1024, 2*len(s.detached))
 	}
 	s.detached[e.pointer().weak()] = struct{}{}
+}
+
+// wasDetached reports whether State calls a record detached.
+func (s *Session) wasDetached(p pointer) bool {
+	if len(s.detached) == 0 { // a weak pointer is dear
+		return false
+	}
+	_, was := s.detached[p.weak()]
+	return was
 }
 
 // markDeleted marks a persistent entry to be deleted.
@@ -327,12 +354,12 @@ func (s *Session) get(ctx context.Context, t *table, key []byte) (*entry, error)
 		return nil, nil
 	}
 	im := s.identity(t)
-	e := im.lookup(string(key))
+	e := im.lookup(key)
 	if e != nil && (e.state == Pending || e.epoch == s.epoch) {
 		return e, nil
 	}
 	if e == nil && im.base[string(key)] != nil { // deleted, or moved to another key
-		return im.search(string(key)), nil
+		return im.search(key), nil
 	}
 	stored := key
 	if e != nil {
@@ -349,7 +376,7 @@ func (s *Session) get(ctx context.Context, t *table, key []byte) (*entry, error)
 		e, err = s.load(im, key, value)
 	}
 	if e == nil && err == nil { // not in the store, but another record's key may have been changed to it
-		if e = im.search(string(key)); e == nil {
+		if e = im.search(key); e == nil {
 			s.noteAbsent(t, string(key))
 		}
 	}
@@ -358,13 +385,17 @@ func (s *Session) get(ctx context.Context, t *table, key []byte) (*entry, error)
 
 // readValue returns a copy of what the store has under the key, nil for nothing.
 func (s *Session) readValue(ctx context.Context, t *table, key []byte) (value []byte, err error) {
-	start := time.Now()
+	var start time.Time
+	echoes := s.db.echoes(ctx)
+	if echoes {
+		start = time.Now()
+	}
 	err = s.read(ctx, func(snap Snapshot) error {
 		v, err := snap.Get(t.name, key)
 		value = bytes.Clone(v)
 		return err
 	})
-	if err == nil {
+	if err == nil && echoes {
 		s.db.echoGet(ctx, t, key, value, start)
 	}
 	return value, err
@@ -381,7 +412,7 @@ func (s *Session) noteAbsent(t *table, key string) {
 // load decodes a stored value, which it keeps, and tracks the record.
 func (s *Session) load(im *identityMap, key, value []byte) (*entry, error) {
 	p := im.table.newRecord()
-	if err := im.table.decode(key, value, p); err != nil {
+	if err := im.table.decodeOwn(key, value, p); err != nil {
 		return nil, err
 	}
 	e := &entry{ptr: p, state: Persistent, key: string(key), baseline: value}
@@ -468,7 +499,7 @@ func (s *Session) State(record any) State {
 		}
 		return e.state
 	}
-	if _, was := s.detached[p.weak()]; was {
+	if s.wasDetached(p) {
 		return Detached
 	}
 	return Transient
@@ -492,97 +523,4 @@ func (s *Session) Close() error {
 func (s *Session) end() {
 	s.closed.Store(true)
 	s.Close()
-}
-
-// tableOf returns the database's table for a declared one.
-func tableOf[T any](s *Session, t *Table[T]) (*table, error) {
-	if t.err != nil {
-		return nil, t.err
-	}
-	own := s.db.tables[t.name]
-	if own == nil || own.recordType != t.table.recordType {
-		return nil, fmt.Errorf("userdata: table %s: %w", t.name, invalidf("it was not given to Open"))
-	}
-	return own, nil
-}
-
-// Get returns the record under the key: the session's own if it tracks it, with
-// whatever was changed in it, and else the store's. The key is of the key
-// column's type, or one of the same kind. The first Get of a record after a
-// commit or rollback looks whether others have changed it.
-//
-// Errors: [ErrNotFound]; [ErrInvalid] if the key is of another type;
-// [ErrCorrupt]; [ErrConflict] in a Serializable session; [ErrClosed],
-// [ErrConcurrentUse], the context's. Getting a tracked record reads nothing.
-func (t *Table[T]) Get(ctx context.Context, s *Session, key any) (*T, error) {
-	if err := s.enter("get"); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	own, err := tableOf(s, t)
-	if err != nil {
-		return nil, err
-	}
-	encoded, err := own.keyFrom(key)
-	if err != nil {
-		return nil, &RecordError{Op: "get", Table: t.name, Err: err}
-	}
-	e, err := s.get(ctx, own, encoded)
-	if err != nil {
-		return nil, err
-	}
-	if e == nil {
-		return nil, &RecordError{Op: "get", Table: t.name, Key: key, Err: ErrNotFound}
-	}
-	return (*T)(s.show(e)), nil
-}
-
-// show returns the address of a record for the program to have.
-func (s *Session) show(e *entry) unsafe.Pointer {
-	if e.hidden {
-		s.handOut(e)
-	}
-	return e.ptr
-}
-
-// Merge copies a record, typically a detached one, onto the session's record of
-// the same key, which it reads if it has to, and returns that. If there is none
-// it adds a copy. The given record is not tracked, unless it was already. What
-// others have written since the record was read is overwritten: Merge compares
-// nothing. Errors are those of [Table.Get] and [Session.Add].
-func (t *Table[T]) Merge(ctx context.Context, s *Session, record *T) (*T, error) {
-	if err := s.enter("merge"); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	own, err := tableOf(s, t)
-	if err != nil {
-		return nil, err
-	}
-	if record == nil {
-		return nil, &RecordError{Op: "merge", Table: t.name, Err: invalidf("the record is nil")}
-	}
-	if s.snapshot != nil {
-		return nil, &RecordError{Op: "merge", Table: t.name, Err: ErrReadOnly}
-	}
-	p := pointer{own, unsafe.Pointer(record)}
-	if e := s.pointers[p]; e != nil && e.live() {
-		return record, nil
-	}
-	key, err := own.keyOf(p.ptr)
-	if err != nil {
-		return nil, &RecordError{Op: "merge", Table: t.name, Column: own.key.name, Err: errors.Unwrap(err)}
-	}
-	e, err := s.get(ctx, own, key)
-	if err != nil {
-		return nil, err
-	}
-	copied := own.clone(p.ptr)
-	if e == nil {
-		e = &entry{ptr: copied, state: Pending}
-		s.track(s.identity(own), e)
-	} else {
-		own.assign(e.ptr, copied)
-	}
-	return (*T)(s.show(e)), nil
 }

@@ -21,10 +21,12 @@ const sortMemory = 16 << 20
 type sorter struct {
 	room  string // the folder for the file; "" to keep all in memory
 	limit int
-	buf   []byte // entries: the key's length, the value's, the key, the value
-	at    []int  // where each begins
-	file  *os.File
+	buf   []byte  // entries: the key's length, the value's, the key, the value
+	at    []int   // where each begins
 	runs  []int64 // where each run in the file ends
+
+	file    *os.File
+	removed bool // the file has no name any more
 }
 
 func newSorter(room string, limit int) *sorter { return &sorter{room: room, limit: limit} }
@@ -76,6 +78,7 @@ func (s *sorter) spill() error {
 			return fmt.Errorf("userdata: sort index entries: %w", err)
 		}
 		s.file = f
+		s.removed = os.Remove(f.Name()) == nil // where that can't be done to an open file, close does it
 	}
 	s.sort()
 	w := bufio.NewWriterSize(s.file, 1<<16)
@@ -153,7 +156,11 @@ func (s *sorter) close() error {
 	if s.file == nil {
 		return nil
 	}
-	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
+	err := s.file.Close()
+	if !s.removed {
+		err = errors.Join(err, os.Remove(s.file.Name()))
+	}
+	return err
 }
 
 // A sortedRun is a run of a sorter that is being read.

@@ -32,6 +32,8 @@ type valueCodec struct {
 	form  string
 	parts []*valueCodec
 
+	// encode and decode go through the msgpack library. They are the reference for
+	// what is stored, and say what is wrong.
 	encode func(e *encoder, p unsafe.Pointer) error
 	decode func(d *decoder, p unsafe.Pointer) error // into a zero value
 
@@ -48,6 +50,8 @@ type valueCodec struct {
 	exact bool
 
 	elem *valueCodec // of the elements of a slice; else nil
+
+	direct
 }
 
 // newValue returns the address of a zero value of the codec's type.
@@ -76,6 +80,9 @@ func (c *valueCodec) value(p unsafe.Pointer) any {
 
 // bytes returns the msgpack of the value at p.
 func (c *valueCodec) bytes(p unsafe.Pointer) ([]byte, error) {
+	if b, ok := c.append(nil, p, 0); ok {
+		return b, nil
+	}
 	e := newEncoder()
 	defer e.free()
 	if err := c.encode(e, p); err != nil {
@@ -228,6 +235,7 @@ func plainCodec[T any](c *valueCodec, name string) {
 
 func boolCodec(c *valueCodec) {
 	plainCodec[bool](c, "bool")
+	c.direct = directBool()
 	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.enc.EncodeBool(*(*bool)(p)) }
 	c.decode = func(d *decoder, p unsafe.Pointer) (err error) {
 		switch d.code() {
@@ -268,6 +276,7 @@ func intCodecOf[T interface {
 	int | int8 | int16 | int32 | int64
 }](c *valueCodec, name string) {
 	plainCodec[T](c, name)
+	c.direct = directInt[T]()
 	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.enc.EncodeInt(int64(*(*T)(p))) }
 	c.decode = func(d *decoder, p unsafe.Pointer) error {
 		n, err := d.int64(name)
@@ -302,6 +311,7 @@ func uintCodecOf[T interface {
 	uint | uint8 | uint16 | uint32 | uint64
 }](c *valueCodec, name string) {
 	plainCodec[T](c, name)
+	c.direct = directUint[T]()
 	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.enc.EncodeUint(uint64(*(*T)(p))) }
 	c.decode = func(d *decoder, p unsafe.Pointer) error {
 		n, err := d.uint64(name)
@@ -322,6 +332,7 @@ func compareOrdered[T cmp.Ordered](a, b unsafe.Pointer) int { return cmp.Compare
 func floatCodec(c *valueCodec) {
 	if c.typ.Kind() == reflect.Float32 {
 		plainCodec[float32](c, "float32")
+		c.direct = directFloat32()
 		c.encode = func(e *encoder, p unsafe.Pointer) error {
 			f := *(*float32)(p)
 			if f != f {
@@ -340,6 +351,7 @@ func floatCodec(c *valueCodec) {
 		return
 	}
 	plainCodec[float64](c, "float64")
+	c.direct = directFloat64()
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		f := *(*float64)(p)
 		if f != f {
@@ -359,6 +371,7 @@ func floatCodec(c *valueCodec) {
 
 func stringCodec(c *valueCodec) {
 	plainCodec[string](c, "string")
+	c.direct = directString()
 	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.string(*(*string)(p)) }
 	c.decode = func(d *decoder, p unsafe.Pointer) (err error) {
 		*(*string)(p), err = d.string()
@@ -369,6 +382,7 @@ func stringCodec(c *valueCodec) {
 
 func bytesCodec(c *valueCodec) {
 	c.name, c.exact = "bytes", true
+	c.direct = directBytes()
 	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.enc.EncodeBytes(*(*[]byte)(p)) }
 	c.decode = func(d *decoder, p unsafe.Pointer) (err error) {
 		*(*[]byte)(p), err = d.bytes(true)
@@ -399,6 +413,7 @@ func byteArrayCodec(c *valueCodec) {
 	n, typ := c.typ.Len(), c.typ
 	view := func(p unsafe.Pointer) []byte { return unsafe.Slice((*byte)(p), n) }
 	c.name, c.exact = fmt.Sprintf("[%d]byte", n), true
+	c.direct = directByteArray(n)
 	c.encode = func(e *encoder, p unsafe.Pointer) error { return e.enc.EncodeBytes(view(p)) }
 	c.decode = func(d *decoder, p unsafe.Pointer) error {
 		b, err := d.bytes(false)
@@ -420,6 +435,7 @@ func byteArrayCodec(c *valueCodec) {
 
 func timeCodec(c *valueCodec) {
 	plainCodec[time.Time](c, "time")
+	c.direct = directTime()
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		t := *(*time.Time)(p)
 		if t.Before(minTime) || t.After(maxTime) {
@@ -437,7 +453,7 @@ func timeCodec(c *valueCodec) {
 
 // binaryCodec serves a type that turns itself into bytes.
 func binaryCodec(c *valueCodec) {
-	c.name = "binary"
+	c.name, c.direct = "binary", directByReference(c)
 	self := func(p unsafe.Pointer) any { return reflect.NewAt(c.typ, p).Interface() }
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		b, err := self(p).(encoding.BinaryMarshaler).MarshalBinary()
@@ -464,7 +480,7 @@ func binaryCodec(c *valueCodec) {
 
 // textCodec serves a type that turns itself into text.
 func textCodec(c *valueCodec) {
-	c.name = "text"
+	c.name, c.direct = "text", directByReference(c)
 	self := func(p unsafe.Pointer) any { return reflect.NewAt(c.typ, p).Interface() }
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		b, err := self(p).(encoding.TextMarshaler).MarshalText()
