@@ -50,7 +50,7 @@ var storeEngine = engine{"BoltStore", func(path string) (engineStore, error) {
 // bboltEngine is bbolt alone, whose losses are known: they show that the tests can
 // see them.
 var bboltEngine = engine{"bbolt", func(path string) (engineStore, error) {
-	if err := checkPages(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := checkFilePages(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err // bbolt might end the process
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
@@ -61,8 +61,8 @@ var bboltEngine = engine{"bbolt", func(path string) (engineStore, error) {
 	return bboltFile{db}, nil
 }}
 
-// checkPages verifies the structure of a closed file.
-func checkPages(path string) error {
+// checkFilePages verifies the structure of a closed file.
+func checkFilePages(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err

@@ -166,7 +166,7 @@ func (in *inspection) open(name string, changes []userdata.Change) (all records,
 		return errors.Join(err, s.Close())
 	})
 	if err == nil {
-		err = checkPages(path)
+		err = checkFilePages(path)
 	}
 	return all, err
 }

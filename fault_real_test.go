@@ -130,7 +130,7 @@ func TestDiskFull(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantHolds(t, s, holds)
-			if err := errors.Join(s.Close(), checkPages(path)); err != nil {
+			if err := errors.Join(s.Close(), checkFilePages(path)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -211,7 +211,7 @@ func fileSizeLimit(t *testing.T, path string) {
 		t.Errorf("Apply when larger files are allowed again: got %v, want nil", err)
 	}
 	wantHolds(t, s, after)
-	if err := errors.Join(s.Close(), checkPages(path)); err != nil {
+	if err := errors.Join(s.Close(), checkFilePages(path)); err != nil {
 		t.Error(err)
 	}
 }
