@@ -75,7 +75,8 @@ func (w *contextWriter) Write(b []byte) (int, error) {
 // Backup writes a consistent copy of the file to path, as it was when the call
 // began, while reads and commits go on. The copy takes its name when it is
 // complete, synced and verified: until then, and after an error, what was at path
-// before is still there. It gets mode 0600. Where there is a file already it is
+// before is still there; only if it is the sync of the folder that fails, the last
+// thing that is done, may the new one be. It gets mode 0600. Where there is a file already it is
 // replaced, unless it is the store's own, which is [ErrInvalid].
 //
 // Errors besides those of [BoltStore.WriteTo]: [ErrCorrupt] if the copy is damaged,

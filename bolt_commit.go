@@ -218,11 +218,11 @@ func (s *BoltStore) writable(calls []*applyCall) (h *boltHandle, release func(),
 // ready is writable in a turn that was taken.
 func (s *BoltStore) ready(calls []*applyCall) (h *boltHandle, release func(), err error) {
 	if s.failed != nil {
-		return nil, nil, fmt.Errorf("%w after a failure, until %s is opened again: %v", ErrReadOnly, s.path, s.failed)
+		return nil, nil, fmt.Errorf("%w after a failure, until %s is opened again: %w", ErrReadOnly, s.path, s.failed)
 	}
 	if s.handle.broken {
 		if _, err := s.recover(0); err != nil {
-			return nil, nil, fmt.Errorf("%w: %s can't be made sound after a failure: %v", ErrReadOnly, s.path, s.failed)
+			return nil, nil, fmt.Errorf("%w: %s can't be made sound after a failure: %w", ErrReadOnly, s.path, s.failed)
 		}
 		if s.handle.broken {
 			return nil, nil, fmt.Errorf("%s can't be opened again after a failure", s.path)

@@ -34,7 +34,7 @@ func (s *BoltStore) Compact(ctx context.Context) error {
 		return err
 	}
 	defer s.calls.leave()
-	err := s.compact(ctx)
+	err := errnoOf(s.compact(ctx))
 	if err != nil {
 		return fmt.Errorf("userdata: compact %s: %w", s.path, err)
 	}

@@ -19,7 +19,6 @@ import (
 type restart struct {
 	engine engine
 	run    func(p *program) error
-	fault  func() func(int, *intercept.Call) powercut.Action // for each restart a new one; nil for none
 }
 
 // killEverywhere kills a program at each operation of its history, starts it again,
@@ -32,9 +31,6 @@ func killEverywhere(t *testing.T, r restart, h *history, n int) (losses []error,
 	for at := range len(h.trace.Ops) + 1 {
 		disk, past := h.killedAt(at, rng)
 		p := programOn(t, r.engine, disk, past, uint64(at))
-		if r.fault != nil {
-			p.rec.SetFault(r.fault())
-		}
 		p.run(t, func() error { return r.run(p) })
 		in := newInspection(t, r.engine, uint64(at))
 		if err := in.look(p.history(), 0, n/(len(h.trace.Ops)+1)); err != nil {
@@ -97,17 +93,17 @@ func TestCrashAfterKillNeedsHealing(t *testing.T) {
 	t.Parallel()
 	p := programAfter(t, storeEngine, 1)
 	p.run(t, func() error { return p.session(12) })
-	noHealing := func() func(int, *intercept.Call) powercut.Action {
-		syncs := 0
-		return func(_ int, c *intercept.Call) (a powercut.Action) {
-			if c.Op == intercept.Sync {
-				syncs++
-				a.Pretend = syncs == 1
-			}
-			return a
+	noHealing := func(p *program) error {
+		p.rec.SetFault(func(_ int, c *intercept.Call) powercut.Action {
+			return powercut.Action{Pretend: c.Op == intercept.Sync}
+		})
+		if err := p.open(); err != nil {
+			return err
 		}
+		p.rec.SetFault(nil)
+		return errors.Join(p.commits(2), p.store.Close())
 	}
-	losses, all := killEverywhere(t, restart{engine: storeEngine, run: goOn, fault: noHealing}, p.history(), 1000)
+	losses, all := killEverywhere(t, restart{engine: storeEngine, run: noHealing}, p.history(), 1000)
 	t.Logf("%d images, losses after %d kills", all.images, len(losses))
 	if len(losses) == 0 {
 		t.Errorf("got no loss in %d images, want some", all.images)

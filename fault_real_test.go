@@ -66,9 +66,11 @@ func fillDisk(s engineStore, rng *rand.Rand) (holds records, err error) {
 	}
 	for i := range 2000 {
 		changes, after := randomChanges(rng, holds)
-		big := userdata.Change{Bucket: "zz", Key: strconv.AppendInt(nil, int64(i), 10), Value: make([]byte, 20000)}
-		changes = append(changes, big)
-		after["zz/"+string(big.Key)] = string(big.Value)
+		if i%4 > 0 {
+			big := userdata.Change{Bucket: "big", Key: strconv.AppendInt(nil, int64(i), 10), Value: make([]byte, 20000)}
+			changes, after = []userdata.Change{big}, maps.Clone(holds)
+			after["big/"+string(big.Key)] = string(big.Value)
+		}
 		if err := s.apply(changes); err != nil {
 			return holds, err
 		}

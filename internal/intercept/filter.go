@@ -9,7 +9,7 @@ const (
 	allow  = unix.SECCOMP_RET_ALLOW
 	notify = unix.SECCOMP_RET_USER_NOTIF
 	refuse = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
-	ignore = unix.SECCOMP_RET_ERRNO | 0 // the call returns 0 and does nothing
+	ignore = unix.SECCOMP_RET_ERRNO // with 0: the call returns 0 and does nothing
 )
 
 // Offsets in the kernel's struct seccomp_data, on a little-endian host.
