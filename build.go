@@ -13,6 +13,7 @@ const progressStep = 1000
 // without declares a table without some of its indexes.
 func (db *DB) without(t *table, missing []*index) {
 	own := *t
+	own.sum = &schemaSum{}
 	own.indexes = slices.DeleteFunc(slices.Clone(t.indexes), func(x *index) bool { return slices.Contains(missing, x) })
 	db.tables[t.name], db.types[t.typ] = &own, &own
 }

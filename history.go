@@ -127,7 +127,7 @@ func (db *DB) current(snap Snapshot, record *schemaRecord) (bool, error) {
 		return false, err
 	}
 	for _, t := range db.tables {
-		if sum := t.sum(); sum == nil || !bytes.Equal(sum, record.Sums[t.name]) {
+		if sum := t.schemaSum(); sum == nil || !bytes.Equal(sum, record.Sums[t.name]) {
 			return false, nil
 		}
 	}

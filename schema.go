@@ -164,13 +164,23 @@ type table struct {
 	seed    uint32   // of the checksum of each value
 	indexes []*index // by name
 
-	sum func() []byte // of its schema, worked out once: see TableSchema.sum
+	sum *schemaSum
+}
+
+// A schemaSum is what TableSchema.sum says of a table, once it was asked.
+type schemaSum struct {
+	once sync.Once
+	sum  []byte
 }
 
 func newTable(name string, rt *recordType) *table {
-	t := &table{recordType: rt, name: name, seed: checksumSeed(name), indexes: rt.tableIndexes(name)}
-	t.sum = sync.OnceValue(func() []byte { return t.schema().sum() })
-	return t
+	return &table{recordType: rt, name: name, seed: checksumSeed(name), indexes: rt.tableIndexes(name), sum: &schemaSum{}}
+}
+
+// schemaSum returns the sum of the table's schema, worked out once.
+func (t *table) schemaSum() []byte {
+	t.sum.once.Do(func() { t.sum.sum = t.schema().sum() })
+	return t.sum.sum
 }
 
 func (t *table) schema() TableSchema {
