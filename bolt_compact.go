@@ -224,7 +224,9 @@ func (s *BoltStore) takeOver(tmp *os.File, old *boltHandle) error {
 		return s.takeOverAlone(tmp, old)
 	}
 	if err := os.Rename(tmp.Name(), s.path); err != nil {
-		return errors.Join(pathless(err), tmp.Close())
+		if _, moved := stillAt(tmp, s.path); moved != nil { // else it was done all the same
+			return errors.Join(pathless(err), tmp.Close())
+		}
 	}
 	before := s.own
 	s.own, s.seen = tmp, 0

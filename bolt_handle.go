@@ -2,7 +2,6 @@ package userdata
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"math"
@@ -202,8 +201,17 @@ func errnoOf(err error) error {
 	for _, errno := range []syscall.Errno{syscall.ENOSPC, syscall.EIO, syscall.EINTR, syscall.EFBIG, syscall.EROFS, syscall.ENOMEM, syscall.EBADF} {
 		text, cause := err.Error(), errno.Error()
 		if len(text) > len(cause) && text[len(text)-len(cause):] == cause {
-			return fmt.Errorf("%s%w", text[:len(text)-len(cause)], errno)
+			return &systemError{err, errno}
 		}
 	}
 	return err
 }
+
+// A systemError is an error that has the system's only in its text.
+type systemError struct {
+	error
+	errno syscall.Errno
+}
+
+// Unwrap returns both.
+func (e *systemError) Unwrap() []error { return []error{e.error, e.errno} }
