@@ -283,10 +283,13 @@ func useDamaged(ctx context.Context, path string, f *damageFile, older, large bo
 	if u.all(ctx, db); older && maps.Equal(u.state, f.before) {
 		state, verdict = maps.Clone(f.before), "the state before the last commit"
 	}
-	u.read(ctx, db, state)
-	if large && u.missing != nil {
-		checked = checkPages(path) != nil || userdata.CheckRecords(ctx, db) != nil
+	read := func() {
+		u.read(ctx, db, state)
+		if large && u.missing != nil && !checked {
+			checked = checkPages(path) != nil || userdata.CheckRecords(ctx, db) != nil
+		}
 	}
+	read()
 	u.commit(ctx, db, state)
 	if err := db.Close(); err != nil {
 		u.err = errors.Join(u.err, err)
@@ -297,7 +300,7 @@ func useDamaged(ctx context.Context, path string, f *damageFile, older, large bo
 		u.err = errors.Join(u.err, err)
 		return
 	}
-	u.read(ctx, db, state)
+	read()
 	u.err = errors.Join(u.err, db.Close())
 	return
 }
