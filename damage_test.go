@@ -53,10 +53,10 @@ func newPart(n int) *part {
 }
 
 // A damageFile is a file to be damaged: as it is, as it was some commits ago, and
-// what it holds now and held before its last commit.
+// what it holds now, held before its last commit, and held then.
 type damageFile struct {
 	*damagePages
-	latest, before partState
+	latest, before, older partState
 }
 
 // beyondCheck is a size that a file is not checked in full at, when it is opened.
@@ -99,7 +99,7 @@ func makeDamageFile(t testing.TB, path string) {
 func loadDamageFile(t testing.TB, path string) *damageFile {
 	t.Helper()
 	f := &damageFile{damagePages: newDamagePages(t, fileBytes(t, path), fileBytes(t, path+".old"))}
-	for path, state := range map[string]*partState{path: &f.latest, path + ".before": &f.before} {
+	for path, state := range map[string]*partState{path: &f.latest, path + ".before": &f.before, path + ".old": &f.older} {
 		copied := filepath.Join(t.TempDir(), "copy")
 		ok(t, os.WriteFile(copied, fileBytes(t, path), 0o600))
 		db, err := userdata.Open(copied, nil, parts)
@@ -127,7 +127,8 @@ type use struct {
 	wrong []string  // values that can't be
 	older partState // what else may be read: the state before the last commit
 
-	missing []string // what was not read, and no error said so
+	missing []string  // what was not read, or is no longer so, and no error said so
+	old     partState // what the records were some commits ago
 }
 
 // all reads all records.
@@ -147,7 +148,11 @@ func (u *use) read(ctx context.Context, db *userdata.DB, state partState) {
 		want, err := way(ctx, db.NewSession(), state, got)
 		u.err = errors.Join(u.err, err)
 		for id, p := range got {
-			if p != state[id] && (u.older == nil || p != u.older[id]) {
+			switch {
+			case p == state[id], u.older != nil && p == u.older[id]:
+			case p == u.old[id]:
+				u.missing = append(u.missing, fmt.Sprintf("%s: %s is what it was some commits ago", name, id))
+			default:
 				u.wrong = append(u.wrong, fmt.Sprintf("%s: %s is %.80s, want %.80s", name, id, p, state[id]))
 			}
 		}
@@ -232,7 +237,7 @@ func (u *use) commit(ctx context.Context, db *userdata.DB, state partState) {
 // that was not checked in full when it was opened, a read may miss records, if a
 // check finds out.
 func useDamaged(ctx context.Context, path string, f *damageFile, older, large bool) (verdict string) {
-	u := use{state: partState{}}
+	u := use{state: partState{}, old: f.older}
 	if older {
 		u.older = f.before
 	}
@@ -243,7 +248,7 @@ func useDamaged(ctx context.Context, path string, f *damageFile, older, large bo
 			slices.Sort(u.missing)
 			verdict = fmt.Sprintf("wrong: %.200q, %.200q, %.200v", u.wrong, u.missing, u.err)
 		case u.missing != nil:
-			verdict = "missing to one read, and a check tells"
+			verdict = "missing or old to one read, and a check tells"
 		case u.err == nil:
 		case errors.Is(u.err, userdata.ErrCorrupt), errors.Is(u.err, userdata.ErrSchema):
 			verdict = "error"
@@ -262,10 +267,13 @@ func useDamaged(ctx context.Context, path string, f *damageFile, older, large bo
 	if u.all(ctx, db); older && maps.Equal(u.state, f.before) {
 		state, verdict = maps.Clone(f.before), "the state before the last commit"
 	}
-	u.read(ctx, db, state)
-	if large && u.missing != nil {
-		checked = checkPages(path) != nil || userdata.CheckRecords(ctx, db) != nil
+	read := func() {
+		u.read(ctx, db, state)
+		if large && u.missing != nil && !checked {
+			checked = checkPages(path) != nil || userdata.CheckRecords(ctx, db) != nil
+		}
 	}
+	read()
 	u.commit(ctx, db, state)
 	if err := db.Close(); err != nil {
 		u.err = errors.Join(u.err, err)
@@ -276,7 +284,7 @@ func useDamaged(ctx context.Context, path string, f *damageFile, older, large bo
 		u.err = errors.Join(u.err, err)
 		return
 	}
-	u.read(ctx, db, state)
+	read()
 	u.err = errors.Join(u.err, db.Close())
 	return
 }
