@@ -163,16 +163,15 @@ func hashOf(n *Note) uint64 {
 // A model says what a peer's file must hold, after what was done to it.
 type model struct {
 	*corpus
-	next  int             // the number of the next note to be added
-	bumps map[int]int64   // what Change has added to the Count of the n first notes
-	total tally           // of everything
-	added map[string]bool // the keys of the notes that were added
+	next  int           // the number of the next note to be added
+	bumps map[int]int64 // what changes have added to the Count of the n first notes
+	total tally         // of everything
 }
 
 // newModel returns the model of a file that has the corpus's n notes, whose tally
 // is total.
 func newModel(c *corpus, total tally) *model {
-	return &model{corpus: c, next: c.n, bumps: map[int]int64{}, total: total, added: map[string]bool{}}
+	return &model{corpus: c, next: c.n, bumps: map[int]int64{}, total: total}
 }
 
 // tally returns the tally of the corpus's n notes.
@@ -188,12 +187,6 @@ func (m *model) now(i int) *Note {
 	n := m.note(i)
 	n.Count += m.bumps[i]
 	return n
-}
-
-// insert notes down that a note was added.
-func (m *model) insert(n *Note) {
-	m.total.add(n)
-	m.added[n.ID] = true
 }
 
 // bump notes down that one was added to the Count of note i.
