@@ -181,8 +181,8 @@ func newWide() *wide {
 	s, n, zip := "text", -7, "8001"
 	at := time.Date(2026, 10, 12, 19, 58, 3, 141592653, time.UTC)
 	return &wide{
-		ID: "k", Bool: true, Int: -1 << 40, Int8: -128, Int16: 300, Int32: -1 << 31, Int64: math.MinInt64,
-		Uint: 1 << 40, Uint8: 255, Uint16: 1 << 15, Uint32: 1 << 31, Uint64: math.MaxUint64,
+		ID: "k", Bool: true, Int: -1 << 30, Int8: -128, Int16: 300, Int32: -1 << 31, Int64: math.MinInt64,
+		Uint: 1 << 31, Uint8: 255, Uint16: 1 << 15, Uint32: 1 << 31, Uint64: math.MaxUint64,
 		Float32: 1.5, Float64: math.Pi, String: "grün", Bytes: []byte{0, 255}, Time: at, Span: time.Minute,
 		Flag: true, Level: -3, Count: 9, Ratio: 0.25, Label: "l", Blob: blob("b"), Stamp: stamp(at),
 		PString: &s, PInt: &n, PTime: &at, PBytes: &[]byte{1}, PSlice: &[]string{"a"}, PMap: &map[string]int{"a": 1},
