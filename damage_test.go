@@ -53,7 +53,7 @@ func newPart(n int) *part {
 }
 
 // A damageFile is a file to be damaged: as it is, as it was some commits ago, and
-// what it holds now, held before its last commit, and held then.
+// what it holds now, held before its last commit, and held at first.
 type damageFile struct {
 	*damagePages
 	latest, before, older partState
@@ -79,6 +79,7 @@ func makeDamageFile(t testing.TB, path string) {
 		}
 		return nil
 	})
+	ok(t, os.WriteFile(path+".first", fileBytes(t, path), 0o600))
 	withParts(func(s *userdata.Session) error {
 		_, err := parts.Select(s).Where(partN.Between(10, 20)).Delete(t.Context())
 		return err
@@ -99,7 +100,7 @@ func makeDamageFile(t testing.TB, path string) {
 func loadDamageFile(t testing.TB, path string) *damageFile {
 	t.Helper()
 	f := &damageFile{damagePages: newDamagePages(t, fileBytes(t, path), fileBytes(t, path+".old"))}
-	for path, state := range map[string]*partState{path: &f.latest, path + ".before": &f.before, path + ".old": &f.older} {
+	for path, state := range map[string]*partState{path: &f.latest, path + ".before": &f.before, path + ".first": &f.older} {
 		copied := filepath.Join(t.TempDir(), "copy")
 		ok(t, os.WriteFile(copied, fileBytes(t, path), 0o600))
 		db, err := userdata.Open(copied, nil, parts)

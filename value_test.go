@@ -178,11 +178,12 @@ var wides = userdata.NewTable[wide]("wides")
 
 // newWide returns a record with something in every column.
 func newWide() *wide {
+	large := int64(-1) << 40 // as a variable, so that it builds where an int has 32 bits
 	s, n, zip := "text", -7, "8001"
 	at := time.Date(2026, 10, 12, 19, 58, 3, 141592653, time.UTC)
 	return &wide{
-		ID: "k", Bool: true, Int: -1 << 30, Int8: -128, Int16: 300, Int32: -1 << 31, Int64: math.MinInt64,
-		Uint: 1 << 31, Uint8: 255, Uint16: 1 << 15, Uint32: 1 << 31, Uint64: math.MaxUint64,
+		ID: "k", Bool: true, Int: int(large), Int8: -128, Int16: 300, Int32: -1 << 31, Int64: math.MinInt64,
+		Uint: uint(-large), Uint8: 255, Uint16: 1 << 15, Uint32: 1 << 31, Uint64: math.MaxUint64,
 		Float32: 1.5, Float64: math.Pi, String: "grün", Bytes: []byte{0, 255}, Time: at, Span: time.Minute,
 		Flag: true, Level: -3, Count: 9, Ratio: 0.25, Label: "l", Blob: blob("b"), Stamp: stamp(at),
 		PString: &s, PInt: &n, PTime: &at, PBytes: &[]byte{1}, PSlice: &[]string{"a"}, PMap: &map[string]int{"a": 1},
