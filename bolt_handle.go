@@ -35,7 +35,7 @@ type boltHandle struct {
 	log  *slog.Logger
 
 	// span is how many bytes of the file are mapped, at least.
-	span int64
+	span, pageSize int64
 
 	// broken tells that a write transaction of this handle failed: it must not
 	// write any more. wedged tells that it can't be closed either, since bbolt
@@ -47,6 +47,11 @@ type boltHandle struct {
 	// under the store's lock.
 	views   int
 	retired bool
+
+	// pin is what reads share, if there is one. latest is the version of the last
+	// state that was seen. Both are under the store's lock.
+	pin    *pin
+	latest uint64
 
 	closed bool
 }
@@ -89,6 +94,7 @@ func tryHandle(own *os.File, path string, bo *bbolt.Options, log *slog.Logger) (
 	if err != nil {
 		return nil, errors.Join(pathless(err), h.close())
 	}
+	h.pageSize = int64(h.db.Info().PageSize)
 	h.span = mappedSize(max(info.Size(), int64(bo.InitialMmapSize)))
 	return h, nil
 }
@@ -161,25 +167,6 @@ func (h *boltHandle) guard(fn func() error) (err error) {
 			h.log.Error("userdata: panic in a damaged file", "panic", r, "stack", string(debug.Stack()))
 			err = corruptf("%v", r)
 		}
-	}()
-	return fn()
-}
-
-// view runs the function of a View, which is the caller's: its panics go on. But a
-// fault at an address in the mapped file is the file's fault, and becomes
-// ErrCorrupt.
-func (h *boltHandle) view(base uintptr, size int64, fn func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		r := recover()
-		if r == nil {
-			return // or Goexit
-		}
-		fault, ok := r.(interface{ Addr() uintptr })
-		if !ok || fault.Addr() < base || fault.Addr() >= base+uintptr(size) {
-			panic(r)
-		}
-		err = corruptf("the file is shorter than it says, or can't be read: %v", r)
 	}()
 	return fn()
 }
