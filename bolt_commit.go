@@ -365,7 +365,7 @@ func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCa
 	if written == 0 {
 		return nil
 	}
-	h.db.AllocSize = int(min(max(tx.Size(), minFileGrowth), maxFileGrowth))
+	h.db.AllocSize = int(min(max(tx.Size()/8, minFileGrowth), maxFileGrowth))
 	txid := uint64(tx.ID())
 	err := h.guard(tx.Commit)
 	if err == nil {
@@ -416,7 +416,7 @@ func (h *boltHandle) apply(w *boltWriter, changes *ChangeSet, dirty bool) (began
 		if dirty {
 			version = math.MaxUint64 // of no snapshot: what is here nobody has read
 		}
-		if err := changes.check(version, w.get); err != nil {
+		if err := changes.check(version, w.find(changes.Changes)); err != nil {
 			return err
 		}
 		if len(changes.Changes) == 0 {
