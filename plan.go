@@ -66,9 +66,9 @@ type plan struct {
 }
 
 func (q *query) plan() *plan {
-	p := &plan{query: q, im: q.s.tables[q.table], matches: q.where.matches(), need: -1, start: time.Now()}
+	p := &plan{query: q, im: q.s.known(q.table), matches: q.where.matches(), need: -1, start: time.Now()}
 	if p.im == nil {
-		p.im = newIdentityMap(q.table) // nothing tracked: don't begin to for a question
+		p.im = &identityMap{table: q.table} // nothing tracked: don't begin to for a question
 	}
 	if q.cursor != "" {
 		own := *q
