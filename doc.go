@@ -192,13 +192,13 @@ so: [ErrUnknownOutcome].
 
 Each value carries a checksum over its table, key and bytes, and each bucket a count
 and a sum of what is in it: a damaged record is [ErrCorrupt], never wrong data, and
-in a file of up to 8 MiB Open finds what is missing, too. [BoltStore.Check] looks at
+in a file of up to 8 MiB Open finds what is missing, too. [DB.Check] looks at
 everything in a file of any size, and [Salvage] saves what can be read of a damaged
 one. No file kills or hangs the process.
 
 One process has the file open at a time, others get [ErrLocked]; with
 [Options.ReadOnly] many may read, and with [Options.Shared] processes take turns.
-[DB.Backup] copies the file while sessions go on, and [BoltStore.Compact] makes it
+[DB.Backup] copies the file while sessions go on, and [DB.Compact] makes it
 smaller. FORMAT.md in the repository describes every byte, and docs/reliability.md
 says what is promised, how that was tested, and what is not. Values are msgpack,
 readable without this package.
@@ -227,6 +227,6 @@ mostly come in a [RecordError] with table, key and column. Several are joined.
 
 No SQL, no joins. Whole records are read and written. One writer at a time. A key
 has at most 32,768 bytes. What a session adds, changes or deletes is held in memory
-until it is committed. The file shrinks by [BoltStore.Compact] only.
+until it is committed. The file shrinks by [DB.Compact] only.
 */
 package userdata
