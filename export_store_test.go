@@ -2,6 +2,7 @@ package userdata
 
 import (
 	"context"
+	"errors"
 	"runtime"
 )
 
@@ -32,3 +33,12 @@ func Handles(s *BoltStore) int {
 
 // Recover does what the store does after a failed commit.
 func Recover(s *BoltStore, txid uint64) (applied bool, err error) { return s.recover(txid) }
+
+// GateHeld reports whether somebody has the gate of the store's shared file.
+func GateHeld(s *BoltStore) bool {
+	err := tryGate(s.own, true)
+	if err == nil {
+		leaveGate(s.own)
+	}
+	return errors.Is(err, errHeld)
+}
