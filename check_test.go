@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -182,7 +183,7 @@ func TestCheckFindsSums(t *testing.T) {
 
 // A leafPage is one of a bucket's leaves.
 type leafPage struct {
-	data   []byte // in the file
+	data   []byte // in the file, with the pages that it overflows to
 	bucket string
 }
 
@@ -222,7 +223,8 @@ func TestLargeDamaged(t *testing.T) {
 			path, tried := filepath.Join(t.TempDir(), "test.db"), 0
 			for _, id := range f.kinds["leaf"] {
 				b := bytes.Clone(f.now)
-				p := leafPage{data: f.page(b, id)}
+				over := int(little.Uint32(f.page(b, id)[12:]))
+				p := leafPage{data: b[int(id)*f.size:][:(1+over)*f.size]}
 				if p.bucket = bucketOfPage(t, f, id); p.bucket == "" || p.elements() < 2 {
 					continue
 				}
@@ -238,6 +240,57 @@ func TestLargeDamaged(t *testing.T) {
 				t.Errorf("tried %d pages, want more", tried)
 			}
 		})
+	}
+}
+
+// A file that is small is checked in full when it is opened: what no read would
+// notice, too. A page in use that the list of free pages has would be overwritten by
+// the next commit.
+func TestOpenFindsDamage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	makeDamageFile(t, filepath.Join(dir, "sound"))
+	f := loadDamageFile(t, filepath.Join(dir, "sound"))
+	path := filepath.Join(dir, "damaged")
+	refuses := func(how string, b []byte) {
+		t.Helper()
+		ok(t, os.WriteFile(path, b, 0o600))
+		if s, err := userdata.OpenBolt(path, nil); !errors.Is(err, userdata.ErrCorrupt) {
+			t.Errorf("%s: got %v, %v, want ErrCorrupt", how, s, err)
+		}
+	}
+	for name, damage := range leafDamages {
+		for _, id := range f.kinds["leaf"] {
+			b := bytes.Clone(f.now)
+			over := int(little.Uint32(f.page(b, id)[12:]))
+			if p := (leafPage{data: b[int(id)*f.size:][:(1+over)*f.size]}); p.elements() > 1 {
+				damage.do(p)
+				refuses(fmt.Sprintf("page %d: %s", id, name), b)
+			}
+		}
+	}
+	used := slices.Concat(f.kinds["leaf"], f.kinds["branch"])
+	slices.Sort(used)
+	tried := 0
+	for _, id := range f.kinds["freelist"] {
+		for i := range int(little.Uint16(f.page(f.now, id)[10:])) {
+			b := bytes.Clone(f.now)
+			free := f.page(b, id)[16+8*i:]
+			before := uint64(1)
+			if i > 0 {
+				before = little.Uint64(f.page(b, id)[16+8*(i-1):])
+			}
+			at, _ := slices.BinarySearch(used, before+1)
+			if at == len(used) || used[at] > little.Uint64(free) {
+				continue // none would be in order
+			}
+			little.PutUint64(free, used[at])
+			refuses(fmt.Sprintf("page %d is free", used[at]), b)
+			tried++
+		}
+	}
+	if tried == 0 {
+		t.Error("no used page was made a free one")
 	}
 }
 

@@ -268,3 +268,29 @@ func TestFaults(t *testing.T) {
 		t.Logf("%d calls failed and did nothing, of %d the outcome is unknown", outcomes[refused], outcomes[unknown])
 	})
 }
+
+// The outcomes of two commits, each write and sync of which fails in turn: done or
+// not done, once and from then on. It is a small part of TestFaults.
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	begin := func() *program { return programAfter(t, storeEngine, 6) }
+	todo := []work{aCommit, aCommit}
+	outcomes := map[outcome]int{}
+	for n, op := range callsOf(t, begin(), todo) {
+		for _, f := range failures[:2] {
+			for _, count := range []int{1, forever} {
+				if op != intercept.Write && op != intercept.Sync {
+					continue
+				}
+				r := &faultyRun{begin(), todo, &fault{failure: f, n: n, count: count}, outcomes}
+				r.rec.SetFault(r.fault.decide)
+				if err := r.rec.Run(r.run); err != nil {
+					t.Errorf("%v: %v: %v", r.fault, op, err)
+				}
+			}
+		}
+	}
+	if t.Log(outcomes); outcomes[refused] == 0 || outcomes[unknown] == 0 {
+		t.Errorf("got %v, want refused and unknown ones", outcomes)
+	}
+}
