@@ -37,7 +37,11 @@ type result struct {
 	Samples []float64 `json:"samples,omitempty"`
 	Cost    *spread   `json:"cost,omitempty"`
 	Ratio   *spread   `json:"ratio,omitempty"` // to raw bbolt in the same round
-	Note    string    `json:"note,omitempty"`  // why there are no samples
+	Allocs  *float64  `json:"allocs,omitempty"`
+	Note    string    `json:"note,omitempty"` // why there are no samples
+	Goal    string    `json:"goal,omitempty"`
+	Verdict string    `json:"verdict,omitempty"`
+	Reason  string    `json:"reason,omitempty"` // why the goal is not met, or a peer is ahead
 }
 
 // amount prints a cost of an op in a unit that suits it.
