@@ -65,7 +65,7 @@ This package also writes a checksum and a version with each record and checks ea
 	"tracked":     `The identity map is looked up by the table and the key, under a check that the session is used by one goroutine.`,
 	"scan":        `Every record is compared with its checksum.`,
 	"scantracked": `Every record is compared with its checksum and kept by the session, with a copy to compare with later.`,
-	"index":       `An index entry has the key, so each record is one more descent of the tree, and is compared with its checksum. SQLite does the same without building structs by reflection.`,
+	"index":       `An index entry has the key, so each record is one more descent of the tree, and is compared with its checksum.`,
 	"filter":      `Every record's checksum is compared before its column is looked at.`,
 	"clean":       `Every plain field is compared with what was read.`,
 	"commit":      `bbolt syncs twice for each commit, its data and then its meta page; SQLite and pebble sync a log once.`,

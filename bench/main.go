@@ -7,6 +7,7 @@
 //
 //	go run ./bench              # everything, into docs/benchmarks
 //	go run ./bench -quick       # small and short, printed only
+//	go run ./bench -scaling     # the cost by the size of the file
 //	go run ./bench -peers userdata,bbolt -ops get,scan -rounds 9
 package main
 
@@ -42,7 +43,8 @@ const reportsIn = "docs/benchmarks"
 type options struct {
 	rows, large, rounds, each int
 	peers, ops, out, dir      string
-	quick                     bool
+	command                   string // what was called, for the reports
+	quick, scaling, long      bool
 	seed                      uint64
 	budget, limit             time.Duration
 }
@@ -60,6 +62,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.out, "out", "", "`folder` for the tables and plots; a run of everything has "+reportsIn)
 	flags.StringVar(&o.dir, "dir", "", "`folder` for the files that are measured, on the disk in question; they are removed (default: a temporary one)")
 	flags.BoolVar(&o.quick, "quick", false, "small files and short turns, for a first look")
+	flags.BoolVar(&o.scaling, "scaling", false, "measure userdata and raw bbolt at 1,000 to 1,000,000 records")
+	flags.BoolVar(&o.long, "long", false, "with -scaling: up to 10,000,000 records")
 	flags.IntVar(&o.each, "each", 32, "`commits` of each of the 64 committers in a batch")
 	flags.Uint64Var(&o.seed, "seed", 1, "`seed` of what is drawn")
 	flags.DurationVar(&o.budget, "budget", 200*time.Millisecond, "`time` of one peer's turn at an operation; a turn is one repetition at least")
@@ -71,7 +75,13 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		return nil, fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
 	given := map[string]bool{}
-	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	o.command = "go run ./bench"
+	flags.Visit(func(f *flag.Flag) {
+		given[f.Name] = true
+		if f.Name != "dir" && f.Name != "out" { // they say nothing about the figures
+			o.command += " -" + f.Name + "=" + f.Value.String()
+		}
+	})
 	if o.quick {
 		setUnless(given["rows"], &o.rows, 10_000)
 		setUnless(given["large"], &o.large, 20_000)
@@ -85,6 +95,17 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		return nil, errors.New("-rows, -large, -rounds and -each must be 1 at least")
 	}
 	return o, nil
+}
+
+// largest returns how many records the largest file of -scaling has.
+func (o *options) largest() int {
+	switch {
+	case o.quick:
+		return 10_000
+	case o.long:
+		return 10_000_000
+	}
+	return 1_000_000
 }
 
 // setUnless sets an option that was not given.
@@ -138,8 +159,16 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	cfg := config{
-		n: o.rows, rounds: o.rounds, large: o.large, seed: o.seed, budget: o.budget, limit: o.limit, each: o.each,
+		command: o.command,
+		n:       o.rows, rounds: o.rounds, large: o.large, seed: o.seed, budget: o.budget, limit: o.limit, each: o.each,
 		dir: dir, say: progress(stderr),
+	}
+	if o.scaling {
+		s, err := runScaling(ctx, cfg, o.largest())
+		if cfg.say(""); err != nil {
+			return err
+		}
+		return errors.Join(s.print(stdout), s.write(o.out))
 	}
 	if cfg.ops, err = choose(ops, func(o *op) string { return o.name }, o.ops); err != nil {
 		return err

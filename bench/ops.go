@@ -68,6 +68,16 @@ var ops = []*op{
 	{name: "change", title: "read, change and commit 1,000 scattered records", unit: "record", run: runChange},
 }
 
+// opNamed returns the op of a name, or nil.
+func opNamed(name string) *op {
+	for _, o := range ops {
+		if o.name == name {
+			return o
+		}
+	}
+	return nil
+}
+
 // A turn is one peer's part of a round: a fresh file, and what it must hold.
 type turn struct {
 	*model

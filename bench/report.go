@@ -11,6 +11,7 @@ import (
 
 // A report is all that a run found out.
 type report struct {
+	Command string    `json:"command"`
 	Records int       `json:"records"`       // of each file
 	Large   int       `json:"large_records"` // of the file of op open
 	Rounds  int       `json:"rounds"`
@@ -23,7 +24,7 @@ type report struct {
 
 // report sums a run up.
 func (r *run) report() *report {
-	rep := &report{Records: r.n, Large: r.large, Rounds: r.rounds, Machine: describe(r.dir), ops: r.ops, peers: r.peers}
+	rep := &report{Command: r.command, Records: r.n, Large: r.large, Rounds: r.rounds, Machine: describe(r.dir), ops: r.ops, peers: r.peers}
 	for _, res := range r.results() {
 		rep.Results = append(rep.Results, &res)
 	}
@@ -159,13 +160,8 @@ func (rep *report) ratios() table {
 
 // print prints the report for a reader at a terminal.
 func (rep *report) print(w io.Writer) error {
-	m := rep.Machine
-	fmt.Fprintf(w, "%s records, %d rounds, each commit synced; medians, ratios to raw bbolt in the same round\n", thousands(rep.Records), rep.Rounds)
-	fmt.Fprintf(w, "%s, %s, %d cores, %s, %s", m.System, m.CPU, m.Cores, m.FileSystem, m.Go)
-	if m.Fsync != nil {
-		fmt.Fprintf(w, ", a write and fsync of 4 KiB %s (%s … %s)", duration(m.Fsync.Median), duration(m.Fsync.Q1), duration(m.Fsync.Q3))
-	}
-	fmt.Fprint(w, "\n\n")
+	fmt.Fprintf(w, "%s records, %d rounds, each commit synced; medians, ratios to raw bbolt in the same round\n%s\n\n",
+		thousands(rep.Records), rep.Rounds, rep.Machine)
 	tables := []table{rep.summary()}
 	if len(rep.peers) > 1 {
 		tables = append(tables, rep.costs(), rep.ratios())

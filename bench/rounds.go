@@ -25,7 +25,9 @@ type config struct {
 	ops    []*op
 	peers  []*peer
 	dir    string // where files are made
-	say    func(format string, args ...any)
+
+	command string // how it was called, for the reports
+	say     func(format string, args ...any)
 }
 
 // A cell is what is known of one op of one peer.
