@@ -78,8 +78,12 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	o.command = "go run ./bench"
 	flags.Visit(func(f *flag.Flag) {
 		given[f.Name] = true
-		if f.Name != "dir" && f.Name != "out" { // they say nothing about the figures
-			o.command += " -" + f.Name + "=" + f.Value.String()
+		switch f.Name {
+		case "dir", "out": // they say nothing about the figures
+		case "quick", "scaling", "long":
+			o.command += " -" + f.Name
+		default:
+			o.command += " -" + f.Name + " " + f.Value.String()
 		}
 	})
 	if o.quick {
