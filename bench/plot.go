@@ -121,6 +121,7 @@ func (rep *report) plotRatios(path string) error {
 		titles[i] = o.title
 	}
 	p.NominalY(titles...)
+	p.Y.Tick.Label.Font.Size = vg.Points(9)
 	p.Y.Min, p.Y.Max = -0.6, float64(len(rows))-0.4
 	p.Legend.Top = true
 	p.X.Max *= 10 // room for the legend
