@@ -5,6 +5,7 @@ go 1.26
 replace github.com/seed-5df914be/userdata => ../..
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/rogpeppe/go-internal v1.14.1
 	github.com/seed-5df914be/userdata v0.0.0
 	github.com/spf13/cobra v1.10.2
