@@ -170,15 +170,15 @@ func appendJSONString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// A jsonReader reads the JSON form of the values of a table's columns.
-type jsonReader struct {
+// columnTypes are the types of a table's columns: they read the JSON form of values.
+type columnTypes struct {
 	types map[string]reflect.Type // by column
 	keys  []string                // the columns in order
 }
 
-// newJSONReader returns the reader for the rows of a table.
-func newJSONReader(t *userdata.RowTable) *jsonReader {
-	r := &jsonReader{types: map[string]reflect.Type{}}
+// newColumnTypes returns the types of the columns of a table.
+func newColumnTypes(t *userdata.RowTable) *columnTypes {
+	r := &columnTypes{types: map[string]reflect.Type{}}
 	record := reflect.TypeOf(t.New().Record()).Elem()
 	for i, c := range t.Columns() {
 		r.types[c.Name] = record.Field(i).Type
@@ -189,7 +189,7 @@ func newJSONReader(t *userdata.RowTable) *jsonReader {
 
 // value returns what JSON text stands for in a column, as [userdata.Row.Set] takes
 // it.
-func (r *jsonReader) value(column string, text []byte) (any, error) {
+func (r *columnTypes) value(column string, text []byte) (any, error) {
 	t, ok := r.types[column]
 	if !ok {
 		return nil, fmt.Errorf("there is no column %q%s", column, didYouMean(column, r.keys))
@@ -209,7 +209,7 @@ func (r *jsonReader) value(column string, text []byte) (any, error) {
 }
 
 // set sets a column of a row to what JSON text stands for.
-func (r *jsonReader) set(row *userdata.Row, column string, text []byte) error {
+func (r *columnTypes) set(row *userdata.Row, column string, text []byte) error {
 	v, err := r.value(column, text)
 	if err != nil {
 		return err

@@ -105,7 +105,7 @@ func TestRowJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader := newJSONReader(table)
+	reader := newColumnTypes(table)
 	for row, err := range table.All(t.Context(), db.NewSession(), nil, -1) {
 		if err != nil {
 			t.Fatal(err)
@@ -154,7 +154,7 @@ func TestRowJSONErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader := newJSONReader(table)
+	reader := newColumnTypes(table)
 	for _, tt := range []struct{ column, text, want string }{
 		{"idd", `1`, `there is no column "idd": did you mean id?`},
 		{"id", `1.5`, "1.5 is no int64"},

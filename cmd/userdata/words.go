@@ -59,3 +59,11 @@ func short(s string) string {
 	}
 	return string([]rune(s)[:most-3]) + "..."
 }
+
+// suggestion returns ": did you mean x?" if one of the names is much like a word.
+func suggestion(word string, names []string) string {
+	if s := didYouMean(word, names); strings.HasPrefix(s, ": did") {
+		return s
+	}
+	return ""
+}
