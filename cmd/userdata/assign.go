@@ -94,8 +94,14 @@ func (r *columnTypes) textValue(column, text string) (any, error) {
 		return text, nil
 	case text == "":
 		return nil, fmt.Errorf("column %s: an empty text is no %s: write %s:=null for null", column, t, column)
-	case (t.Kind() == reflect.Float32 || t.Kind() == reflect.Float64) && strings.Trim(text, "-0123456789.eE+") != "":
-		return r.value(column, appendJSONString(nil, text)) // NaN and the like
+	case t.Kind() == reflect.Bool && text != "true" && text != "false":
+		return nil, fmt.Errorf("column %s: %q is not true or false", column, short(printable(text)))
+	case t.Kind() >= reflect.Int && t.Kind() <= reflect.Float64:
+		v, err := numberOf(text, t)
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", column, err)
+		}
+		return v, nil
 	}
 	return r.value(column, []byte(text))
 }

@@ -72,6 +72,9 @@ func plainCell(v any) string {
 
 // isNumber reports whether a value is shown at the right of its column.
 func isNumber(v any) bool {
+	if _, ok := v.(numberCell); ok {
+		return true
+	}
 	n := reflect.ValueOf(v)
 	return n.IsValid() && (n.CanInt() || n.CanUint() || n.CanFloat())
 }

@@ -143,51 +143,77 @@ func indexWords(t userdata.TableSchema) []any {
 	return out
 }
 
+// measuredAtOnce is the size of the largest file whose overview says how many bytes
+// each table has: reading them takes no time that anybody notices.
+const measuredAtOnce = 64 << 20
+
 // overview prints what is in a file, and what to do next.
 func (a *app) overview(cmd *cobra.Command) error {
-	return a.census(cmd, func(_ context.Context, _ *userdata.DB, c *census) error {
+	return a.census(cmd, func(ctx context.Context, db *userdata.DB, c *census) error {
 		w := cmd.OutOrStdout()
 		fmt.Fprintf(w, "%s: %s, %s, %s free\n", printable(a.path), sizeText(c.size), plural(len(c.schema.Tables), "table"), sizeText(c.free))
-		s := style{format: "table", zone: a.zone(), width: width(w), colors: colors(w)}
-		if len(c.schema.Tables) > 0 {
-			fmt.Fprintln(w)
-		}
-		out := newOutput(w, s, []string{"table", "records", "key", "columns"})
-		for _, t := range c.schema.Tables {
-			var key string
-			var names []string
-			for _, column := range t.Columns {
-				if column.Key {
-					key = column.Name
-				} else {
-					names = append(names, column.Name)
-				}
-			}
-			if err := out.write([]any{t.Name, countText(c.records[t.Name]), key, strings.Join(names, " ")}); err != nil {
-				return err
-			}
-		}
 		if len(c.schema.Tables) == 0 {
 			_, err := fmt.Fprintf(w, "\nNext:\n  userdata --db %s put Brad \"Brad's data\"\n", shellWord(a.path))
 			return err
 		}
+		if c.size <= measuredAtOnce {
+			if err := c.measure(ctx, db, newProgress(cmd, "read")); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintln(w)
+		s := style{format: "table", zone: a.zone(), width: width(w), colors: colors(w)}
+		out := newOutput(w, s, []string{"table", "records", "size", "columns"})
+		for _, t := range c.schema.Tables {
+			if err := out.write([]any{t.Name, numberCell(countText(c.records[t.Name])), c.sizeCell(t.Name), columnList(t)}); err != nil {
+				return err
+			}
+		}
 		if err := out.close(); err != nil {
 			return err
 		}
-		name := c.schema.Tables[0].Name
-		most := 0
-		for _, t := range c.schema.Tables {
-			if n := c.records[t.Name]; n > most {
-				name, most = t.Name, n
-			}
-		}
-		db := ""
-		if a.path != defaultPath {
-			db = " --db " + shellWord(a.path)
-		}
-		_, err := fmt.Fprintf(w, "\nNext:\n  userdata list %s%s --limit 10\n  userdata schema %s%s\n  userdata grep TEXT%s\n  userdata --help\n", name, db, name, db, db)
-		return err
+		return a.printNext(cmd, c)
 	})
+}
+
+// A numberCell is a text that stands at the right of its column, as numbers do.
+type numberCell string
+
+// sizeCell returns how many bytes a table takes with its indexes, nil if nobody has
+// added them up.
+func (c *census) sizeCell(table string) any {
+	if c.data == nil {
+		return nil
+	}
+	return numberCell(sizeText(c.data[table] + c.indexes[table]))
+}
+
+// columnList returns the names of a table's columns, the key marked.
+func columnList(t userdata.TableSchema) string {
+	names := make([]string, len(t.Columns))
+	for i, c := range t.Columns {
+		names[i] = c.Name
+		if c.Key {
+			names[i] += "*"
+		}
+	}
+	return strings.Join(names, " ")
+}
+
+// printNext says what to do next.
+func (a *app) printNext(cmd *cobra.Command, c *census) error {
+	name, most := c.schema.Tables[0].Name, 0
+	for _, t := range c.schema.Tables {
+		if n := c.records[t.Name]; n > most {
+			name, most = t.Name, n
+		}
+	}
+	db := ""
+	if a.path != defaultPath {
+		db = " --db " + shellWord(a.path)
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "\nNext:\n  userdata list %s%s --limit 10\n  userdata schema %s%s\n  userdata grep TEXT%s\n  userdata --help\n", name, db, name, db, db)
+	return err
 }
 
 // shellWord returns a word as a shell takes it.

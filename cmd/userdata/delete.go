@@ -31,7 +31,7 @@ is no terminal to ask on, --yes must be.`,
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		d := &deletion{app: a, cmd: cmd, sel: &sel, table: args[0], keys: args[1:], yes: yes, dryRun: dryRun}
-		switch hasWhere := cmd.Flags().Changed("where"); {
+		switch hasWhere := sel.hasWhere(); {
 		case hasWhere && len(args) > 1:
 			return usageError{errors.New("give keys or --where, not both")}
 		case sel.explain && !hasWhere:
@@ -84,7 +84,7 @@ func (d *deletion) run() error {
 		}
 		return d.ask(n, t)
 	})
-	if err == nil && !d.dryRun && !d.sel.explain && (n != 1 || d.sel.where != "") {
+	if err == nil && !d.dryRun && !d.sel.explain && (n != 1 || d.sel.hasWhere()) {
 		_, err = fmt.Fprintf(d.cmd.ErrOrStderr(), "%s deleted\n", plural(n, "record"))
 	}
 	return err
@@ -101,7 +101,7 @@ func (d *deletion) ask(n int, t *userdata.RowTable) error {
 
 // rows returns the records to delete.
 func (d *deletion) rows(ctx context.Context, s *userdata.Session, t *userdata.RowTable) ([]*userdata.Row, error) {
-	if d.sel.where != "" {
+	if d.sel.hasWhere() {
 		q, c, err := d.sel.query(ctx, s, t)
 		if err != nil {
 			return nil, err

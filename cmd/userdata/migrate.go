@@ -123,8 +123,11 @@ func (m *migration) run(a *app, cmd *cobra.Command, table, column string, step f
 	if err != nil {
 		return err
 	}
+	name := opts.Migrations[0].Name
 	for _, change := range plan.Changes {
-		fmt.Fprintln(cmd.OutOrStdout(), printable(change))
+		if change != "migration "+name {
+			fmt.Fprintln(cmd.OutOrStdout(), printable(change))
+		}
 	}
 	if m.plan {
 		return nil
@@ -133,6 +136,9 @@ func (m *migration) run(a *app, cmd *cobra.Command, table, column string, step f
 	p.end()
 	if err != nil {
 		return err
+	}
+	if before := a.path + ".before-" + name; fileExists(before) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "the file as it was: %s\n", printable(before))
 	}
 	return db.Close()
 }

@@ -139,7 +139,7 @@ func (e noRecord) Error() string {
 func rowOf(ctx context.Context, s *userdata.Session, t *userdata.RowTable, key string) (*userdata.Row, error) {
 	value, err := keyOf(t, key)
 	if err != nil {
-		return nil, err
+		return nil, usageError{fmt.Errorf("%s: %w", t.Name(), err)}
 	}
 	row, err := t.Get(ctx, s, value)
 	if errors.Is(err, userdata.ErrNotFound) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"time"
 
@@ -53,16 +54,19 @@ whatever JSON can say. Columns that are not named are zero, or null.`,
 	return c
 }
 
-// isAssignment reports whether two arguments are a table that the file has and an
-// assignment to one of its columns, rather than an id and data.
+// assigns is what an assignment to a column looks like.
+var assigns = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*:?=`)
+
+// isAssignment reports whether two arguments are a table and an assignment, rather
+// than an id and data: they look so, and the file has that table, or not only users.
 func (a *app) isAssignment(cmd *cobra.Command, args []string) bool {
-	set, ok := parseAssignment(args[1])
-	if !ok {
+	if !assigns.MatchString(args[1]) {
 		return false
 	}
 	found := false
-	_ = a.readTable(cmd, args[0], func(_ context.Context, _ *userdata.Session, t *userdata.RowTable) error {
-		found = slices.Contains(columnNames(t), set.column)
+	_ = a.read(cmd, func(_ context.Context, db *userdata.DB) error {
+		names := tableNames(db.Schema())
+		found = slices.Contains(names, args[0]) || len(names) > 1 || len(names) == 1 && names[0] != table.Name()
 		return nil
 	})
 	return found

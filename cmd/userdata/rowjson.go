@@ -346,9 +346,9 @@ func numberOf(text string, t reflect.Type) (v any, err error) {
 	}
 	switch {
 	case errors.Is(err, strconv.ErrRange):
-		return nil, fmt.Errorf("%s is out of range for %s", text, t)
+		return nil, fmt.Errorf("%s is out of range for %s", short(printable(text)), t)
 	case err != nil:
-		return nil, fmt.Errorf("%s is no %s", text, t)
+		return nil, fmt.Errorf("%s is no %s", short(printable(text)), t)
 	}
 	return v, nil
 }

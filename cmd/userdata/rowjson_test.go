@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"path/filepath"
 	"testing"
@@ -69,11 +71,18 @@ var samples = userdata.NewTable[sample]("samples")
 func sampleFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "samples.db")
-	db, err := userdata.Open(path, nil, samples, userdata.UserdataTable)
-	if err != nil {
+	if err := makeSamples(path); err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	return path
+}
+
+// makeSamples makes the file.
+func makeSamples(path string) error {
+	db, err := userdata.Open(path, nil, samples, userdata.UserdataTable, notes)
+	if err != nil {
+		return err
+	}
 	at := time.Date(2026, 10, 12, 19, 58, 0, 123456789, time.UTC)
 	text, yes := "ü \x1b[31m \"\\ \u2028 \U0001f600 漢字\n\t\x00", true
 	full := &sample{
@@ -86,12 +95,32 @@ func sampleFile(t *testing.T) string {
 	full.Place.X, full.Place.Name = 5, &text
 	edges := &sample{ID: math.MinInt64, F32: float32(math.Inf(-1)), F64: math.NaN(), Y: []byte{}, Tags: []string{}, Words: map[string]int{}, Days: map[time.Time]float64{}, Blob: blob{0}}
 	zero := &sample{ID: 3, F64: math.Copysign(0, -1)}
-	err = db.Transact(t.Context(), func(s *userdata.Session) error { return s.Add(full, edges, zero) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
+	err = db.Transact(context.Background(), func(s *userdata.Session) error {
+		return s.Add(full, edges, zero,
+			&userdata.Userdata{UserID: "Brad", UserData: "Brad's data", TimeStamp: at},
+			&userdata.Userdata{UserID: "Larry", UserData: "Larry's\ndata", TimeStamp: at.Add(time.Hour)},
+			&note{ID: 1, Title: "Milk", Due: &at, Tags: []string{"home", "shop"}, Stars: 3, Price: ptr(float32(0.1))},
+			&note{ID: 2, Title: "漢字かな", Tags: []string{"work"}, Stars: 1},
+			&note{ID: 10, Title: "Bread \x1b[31mred", Tags: nil, Stars: 5, Price: ptr(float32(2.5)), Done: true},
+		)
+	})
+	return errors.Join(err, db.Close())
 }
+
+// A note has columns with indexes.
+type note struct {
+	ID    uint16     `userdata:"id,key"`
+	Title string     `userdata:"title,size=40,index"`
+	Due   *time.Time `userdata:"due,index"`
+	Tags  []string   `userdata:"tags,index"`
+	Stars int8       `userdata:"stars"`
+	Price *float32   `userdata:"price"`
+	Done  bool       `userdata:"done"`
+}
+
+var notes = userdata.NewTable[note]("notes")
+
+func ptr[V any](v V) *V { return &v }
 
 // A value goes to JSON and back, whatever its type is.
 func TestRowJSON(t *testing.T) {

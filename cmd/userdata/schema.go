@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"go/format"
 	"regexp"
@@ -28,8 +29,10 @@ that a program can open the file with, or as JSON.`,
 	}
 	c.Flags().BoolVar(&asGo, "go", false, "as Go declarations")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	c.MarkFlagsMutuallyExclusive("go", "json")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if asGo && asJSON {
+			return usageError{errors.New("give --go or --json, not both")}
+		}
 		return a.read(cmd, func(_ context.Context, db *userdata.DB) error {
 			schema := db.Schema()
 			if len(args) > 0 {

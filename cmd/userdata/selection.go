@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed-5df914be/userdata"
 )
@@ -14,6 +15,7 @@ import (
 // A selection is what the flags of a command say about the records that it is for.
 type selection struct {
 	where   string
+	asks    *pflag.Flag // --where
 	order   string
 	after   string
 	limit   int
@@ -24,7 +26,9 @@ type selection struct {
 
 // addWhereFlags gives a command the flags that say which records it is for.
 func (sel *selection) addWhereFlags(c *cobra.Command) {
+	sel.limit = -1
 	c.Flags().StringVarP(&sel.where, "where", "w", "", "only records for which the `condition` is true, such as 'time_stamp > \"2026-01-01\" && user_data contains \"x\"'")
+	sel.asks = c.Flags().Lookup("where")
 	c.Flags().BoolVar(&sel.explain, "explain", false, "print what would be read instead: which index, what is asked of each record")
 }
 
@@ -34,12 +38,16 @@ func (sel *selection) addFlags(a *app, c *cobra.Command) {
 	c.Flags().StringVar(&sel.order, "order", "", "sort by `columns`, each with - before it for the greatest first, such as -time_stamp,user_id")
 	c.Flags().StringVar(&sel.after, "after", "", "begin after the record with this `key`")
 	c.Flags().IntVarP(&sel.limit, "limit", "n", -1, "at most `n` records")
+	c.Flags().Lookup("limit").DefValue = "0" // so that the help does not tell of -1
 	c.Flags().StringVarP(&sel.columns, "columns", "c", "", "only these `columns`, in this order: user_id,time_stamp")
 	c.Flags().BoolVar(&sel.count, "count", false, "print only how many records there are")
 	a.addOutputFlag(c)
 	_ = c.RegisterFlagCompletionFunc("columns", a.completeColumns)
 	_ = c.RegisterFlagCompletionFunc("order", a.completeColumns)
 }
+
+// hasWhere reports whether there is a condition, be it an empty one.
+func (sel *selection) hasWhere() bool { return sel.asks != nil && sel.asks.Changed }
 
 // check refuses flags that make no sense.
 func (sel *selection) check(cmd *cobra.Command) error {
@@ -86,7 +94,7 @@ func checkColumn(t *userdata.RowTable, name string) error {
 // condition, nil if there is none.
 func (sel *selection) query(ctx context.Context, s *userdata.Session, t *userdata.RowTable) (q userdata.RowQuery, c *condition, err error) {
 	q = t.Select(s)
-	if sel.where != "" {
+	if sel.hasWhere() {
 		if c, err = parseWhere(t, s, sel.where); err != nil {
 			return q, nil, err
 		}

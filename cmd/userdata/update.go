@@ -27,7 +27,7 @@ Columns are set as by put. All of it is changed, or nothing.`,
 	sel.addWhereFlags(c)
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "print what would change, and change nothing")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		if cmd.Flags().Changed("where") {
+		if sel.hasWhere() {
 			return a.updateRows(cmd, args[0], &sel, dryRun, assignments(args[1:]))
 		}
 		if sel.explain {

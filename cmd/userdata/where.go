@@ -113,7 +113,7 @@ func (c *condition) holds(row *userdata.Row) bool {
 		return v == true
 	}
 	key, _ := row.Get(c.env.key)
-	c.err = fmt.Errorf("--where: record %s: %w; a column that may be null can be asked for with 'column != nil'", printable(plainCell(key)), err)
+	c.err = fmt.Errorf("--where: record %s, where a column may be null (write 'column != nil and ...'): %w", printable(plainCell(key)), err)
 	return false
 }
 
