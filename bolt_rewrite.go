@@ -28,7 +28,7 @@ const (
 // of some size, so that memory does not grow with the work. The copy takes the
 // file's name when it is complete, synced and verified, as that of Compact does:
 // until then the file is untouched.
-func (s *BoltStore) rewrite(ctx context.Context, fn func(tx writeTx) error) (done bool, err error) {
+func (s *BoltStore) rewrite(ctx context.Context, always bool, fn func(tx writeTx) error) (done bool, err error) {
 	if err := s.calls.enter(); err != nil {
 		return false, err
 	}
@@ -45,7 +45,7 @@ func (s *BoltStore) rewrite(ctx context.Context, fn func(tx writeTx) error) (don
 		return false, fmt.Errorf("userdata: rewrite: %w", err)
 	}
 	defer release()
-	if info, err := os.Stat(s.path); err != nil || info.Size() <= rewriteInMemory {
+	if info, err := os.Stat(s.path); err != nil || !always && info.Size() <= rewriteInMemory {
 		return false, err
 	}
 	return true, s.rewriteCopy(ctx, old, fn)
