@@ -95,13 +95,19 @@ func confirm(cmd *cobra.Command, yes bool, question string) error {
 		return usageError{fmt.Errorf("%s Say --yes: there is no terminal to ask on", question)}
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s [y/N] ", question)
-	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return nil
+	answers := make(chan string, 1)
+	go func() { // which an interrupt leaves behind
+		answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+		answers <- answer
+	}()
+	select {
+	case answer := <-answers:
+		switch strings.ToLower(strings.TrimSpace(answer)) {
+		case "y", "yes":
+			return nil
+		}
+	case <-cmd.Context().Done():
+		fmt.Fprintln(cmd.ErrOrStderr())
 	}
 	return errDeclined
 }

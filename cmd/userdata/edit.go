@@ -44,6 +44,7 @@ while you edit. What can't be written stays in the file that you edited.`,
 			if err != nil {
 				return err
 			}
+			ctx = context.WithoutCancel(ctx) // an interrupt is for the editor
 			e := &editing{cmd: cmd, table: t, row: row, key: key, json: asJSON}
 			return e.run(ctx, s)
 		})

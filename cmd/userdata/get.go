@@ -95,32 +95,40 @@ func (a *app) printRow(cmd *cobra.Command, row *userdata.Row, names []string, ba
 		_, err = fmt.Fprintln(cmd.OutOrStdout(), value)
 		return err
 	case a.format == "" && s.format == "table":
-		_, err = fmt.Fprint(cmd.OutOrStdout(), recordText(names, values, s))
+		texts, nulls := make([]string, len(values)), make([]bool, len(values))
+		for i, v := range values {
+			if texts[i], nulls[i] = cellText(v, s.zone), v == nil; nulls[i] {
+				texts[i] = "null"
+			}
+		}
+		s.width = 0 // all of it: that is what get is for
+		_, err = fmt.Fprint(cmd.OutOrStdout(), recordText(names, texts, nulls, s))
 		return err
 	}
 	return a.writeAll(cmd, names, [][]any{values})
 }
 
-// recordText returns a record as people read it, a line a column.
-func recordText(names []string, values []any, s style) string {
+// recordText returns a record as people read it, a line a column; on a terminal what
+// is too long for the line is cut, if the style says how long that is.
+func recordText(names, values []string, nulls []bool, s style) string {
 	var b strings.Builder
 	widest := 0
 	for _, name := range names {
 		widest = max(widest, text.StringWidthWithoutEscSequences(name))
 	}
 	for i, name := range names {
-		cell := cellText(values[i], s.zone)
 		label := name + strings.Repeat(" ", widest-text.StringWidthWithoutEscSequences(name))
+		value := values[i]
+		if s.width > 0 {
+			value = text.Snip(value, max(least, s.width-widest-gap), "…")
+		}
 		if s.colors {
 			label = "\x1b[1m" + label + "\x1b[0m"
 		}
-		switch {
-		case values[i] == nil && s.colors:
-			cell = "\x1b[2mnull\x1b[0m"
-		case values[i] == nil:
-			cell = "null"
+		if nulls[i] && s.colors {
+			value = "\x1b[2m" + value + "\x1b[0m"
 		}
-		fmt.Fprintf(&b, "%s  %s\n", label, cell)
+		fmt.Fprintf(&b, "%s  %s\n", label, value)
 	}
 	return b.String()
 }

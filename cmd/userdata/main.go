@@ -25,6 +25,7 @@ func main() {
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	context.AfterFunc(ctx, stop) // so that a second interrupt ends the process at once
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)

@@ -21,6 +21,8 @@ type tableOutput struct {
 	held    [][]cell
 	widths  []int // nil until they are known
 	right   []bool
+	blocks  bool // each record has lines of its own, since there is no room for a table
+	n       int  // records that were written
 }
 
 // A cell is what a table shows of a value.
@@ -42,7 +44,7 @@ func (o *tableOutput) write(values []any) error {
 		}
 	}
 	if o.widths != nil {
-		o.line(cells)
+		o.record(cells)
 		return nil
 	}
 	o.held = append(o.held, cells)
@@ -73,8 +75,21 @@ func (o *tableOutput) begin() {
 		o.right[i] = numbers > 0 && others == 0
 	}
 	if o.style.width > 0 {
-		o.widths = fit(o.widths, o.style.width-gap*(len(o.widths)-1))
+		room := o.style.width - gap*(len(o.widths)-1)
+		o.widths = fit(o.widths, room)
+		o.blocks = sum(o.widths) > room
 	}
+	if !o.blocks {
+		o.head()
+	}
+	for _, cells := range o.held {
+		o.record(cells)
+	}
+	o.held = nil
+}
+
+// head writes the names of the columns.
+func (o *tableOutput) head() {
 	head := make([]cell, len(o.columns))
 	for i, name := range o.columns {
 		head[i].text = name
@@ -86,10 +101,30 @@ func (o *tableOutput) begin() {
 	if o.style.colors {
 		o.w.WriteString("\x1b[0m")
 	}
-	for _, cells := range o.held {
+}
+
+// record writes a record: a line of the table, or lines of its own.
+func (o *tableOutput) record(cells []cell) {
+	if !o.blocks {
 		o.line(cells)
+		return
 	}
-	o.held = nil
+	if o.n++; o.n > 1 {
+		o.w.WriteByte('\n')
+	}
+	texts, nulls := make([]string, len(cells)), make([]bool, len(cells))
+	for i, c := range cells {
+		texts[i], nulls[i] = c.text, c.isNull
+	}
+	o.w.WriteString(recordText(o.columns, texts, nulls, o.style))
+}
+
+// sum returns the sum of numbers.
+func sum(numbers []int) (n int) {
+	for _, x := range numbers {
+		n += x
+	}
+	return n
 }
 
 // gap is how many spaces there are between two columns.
@@ -101,10 +136,7 @@ const least = 6
 // fit returns the widths made smaller, the widest first, until together they take
 // no more than there is, or all are as narrow as they may get.
 func fit(widths []int, room int) []int {
-	total := 0
-	for _, w := range widths {
-		total += w
-	}
+	total := sum(widths)
 	for total > room {
 		widest, second := 0, least
 		for _, w := range widths {

@@ -26,7 +26,7 @@ adds a record to a table that the file has: column=value sets a column to a text
 a number, a time or bytes in base64; column:=json to null, an array, an object, or
 whatever JSON can say. Columns that are not named are zero, or null.`,
 		Example: `  userdata put Brad "Brad's data"
-  userdata put userdata user_id=Larry user_data="Larry's data"
+  userdata put userdata user_id=Zoe user_data="Zoe's data"
   userdata put userdata user_id=Jane 'user_data:="two\nlines"' --dry-run`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 2 {

@@ -194,6 +194,9 @@ func (r *columnTypes) value(column string, text []byte) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no column %q%s", column, didYouMean(column, r.keys))
 	}
+	if isRaw(t) {
+		return nil, fmt.Errorf("column %s: a value whose type has itself inside can't be set without its Go type", column)
+	}
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
 	v, err := readJSON(dec, t)
@@ -279,8 +282,14 @@ func readToken(dec *json.Decoder, token json.Token, t reflect.Type) (any, error)
 	return readNumber(token, t)
 }
 
+// isRaw reports whether a type stands for one that has itself inside.
+func isRaw(t reflect.Type) bool { return t.Kind() == reflect.Slice && t.Name() != "" }
+
 // isBytes reports whether the JSON form of a type is base64.
 func isBytes(t reflect.Type) bool {
+	if isRaw(t) {
+		return false
+	}
 	isList := t.Kind() == reflect.Slice || t.Kind() == reflect.Array
 	return isList && t.Elem().Kind() == reflect.Uint8 || reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.BinaryUnmarshaler]())
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 
@@ -195,14 +196,19 @@ func (sp *splitter) binary(n *ast.BinaryNode) (p userdata.Predicate[userdata.Row
 		return c.Eq(v), ok
 	case "!=":
 		return c.Ne(v), ok
-	case "<":
-		return c.Lt(v), ok
-	case "<=":
-		return c.Le(v), ok
 	case ">":
 		return c.Gt(v), ok
+	case ">=":
+		return c.Ge(v), ok
+	case "<":
+		p = c.Lt(v)
+	case "<=":
+		p = c.Le(v)
 	}
-	return c.Ge(v), ok
+	if k := sp.env.plain[column].Kind(); k == reflect.Float32 || k == reflect.Float64 {
+		p = userdata.And(c.Ge(math.Inf(-1)), p) // without NaN, which the library has before all others
+	}
+	return p, ok
 }
 
 // in returns what "column in [a, b]" and "a in column" are to the library.

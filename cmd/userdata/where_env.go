@@ -92,7 +92,21 @@ func (env *rowEnv) mayBeNull(n ast.Node) bool {
 func (env *rowEnv) values(row *userdata.Row) map[string]any {
 	out := make(map[string]any, len(env.names))
 	for _, e := range row.Values() {
-		out[e.Key.(string)] = exprValue(e.Value)
+		name := e.Key.(string)
+		if e.Value != nil {
+			out[name] = exprValue(e.Value)
+			continue
+		}
+		switch { // what is nil, but not null, is empty
+		case env.kinds[name] == reflect.Slice && env.text[name]:
+			out[name] = ""
+		case env.kinds[name] == reflect.Slice && !isRaw(env.plain[name]):
+			out[name] = []any{}
+		case env.kinds[name] == reflect.Map:
+			out[name] = map[string]any{}
+		default:
+			out[name] = nil
+		}
 	}
 	return out
 }
@@ -102,6 +116,10 @@ func exprValue(v any) any {
 	switch v := v.(type) {
 	case []byte:
 		return string(v)
+	case uint64:
+		if v > math.MaxInt64 { // an expression takes numbers for int
+			return float64(v)
+		}
 	case float32: // as it is written, so that 0.1 equals 0.1
 		f, err := strconv.ParseFloat(strconv.FormatFloat(float64(v), 'g', -1, 32), 64)
 		if err != nil {
@@ -142,7 +160,7 @@ func (env *rowEnv) columnValue(column string, v any) (any, bool, error) {
 			at, err := parseTime(v)
 			return at, err == nil, err
 		case isBytes(typ):
-			return []byte(v), typ.Kind() == reflect.Slice, nil
+			return []byte(v), typ.Kind() == reflect.Slice && v != "", nil // nil bytes are not the empty ones to the library
 		}
 		return v, typ.Kind() == reflect.String, nil
 	case time.Time:
