@@ -134,7 +134,7 @@ func parquetTime(at time.Time, nanos bool) (parquet.Value, error) {
 	if !nanos {
 		return parquet.Int64Value(at.UnixMicro()), nil
 	}
-	if s := at.Unix(); s >= math.MaxInt64/1e9 || s <= math.MinInt64/1e9 {
+	if s := at.Unix(); s >= math.MaxInt64/1_000_000_000 || s <= math.MinInt64/1_000_000_000 {
 		return parquet.Value{}, fmt.Errorf("the time %s does not fit Parquet, in a column where others have nanoseconds: other formats have room for it", at.UTC().Format(time.RFC3339Nano))
 	}
 	return parquet.Int64Value(at.UnixNano()), nil
