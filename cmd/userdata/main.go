@@ -64,7 +64,7 @@ Exit status: 0 done, 1 error, 2 wrong usage, 3 damaged file, 4 not found,
 	root.AddGroup(&cobra.Group{ID: "read", Title: "Read:"}, &cobra.Group{ID: "write", Title: "Write:"}, &cobra.Group{ID: "move", Title: "Move:"}, &cobra.Group{ID: "keep", Title: "Keep:"})
 	addCommands(root, "read", a.list(), a.get(), a.exists(), a.tables(), a.schema(), a.grep(), a.top(), a.stats())
 	addCommands(root, "write", a.put(), a.update(), a.delete(), a.edit())
-	addCommands(root, "move", a.importCommand(), a.export())
+	addCommands(root, "move", a.importCommand(), a.export(), a.dump(), a.restore(), a.diff())
 	addCommands(root, "keep", a.backup(), a.compact(), a.check(), a.salvage(), a.migrate())
 	root.AddCommand(a.tour())
 	checkUsage(root)
