@@ -29,7 +29,6 @@ func TestMsgpackOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	dec := msgpack.NewDecoder(&b)
-	dec.UseLooseInterfaceDecoding(true)
 	n := 0
 	for {
 		v, err := dec.DecodeInterface()
@@ -45,7 +44,7 @@ func TestMsgpackOutput(t *testing.T) {
 			t.Errorf("got time %v, want %v", got, at)
 		}
 		delete(record, "at")
-		want := map[string]any{"id": int64(7), "raw": []byte{1}, "tags": []any{"a", int64(-1)}, "place": map[string]any{"x": 1.5, "y": nil}, "none": nil}
+		want := map[string]any{"id": int8(7), "raw": []byte{1}, "tags": []any{"a", int8(-1)}, "place": map[string]any{"x": 1.5, "y": nil}, "none": nil}
 		if d := cmp.Diff(want, record); d != "" {
 			t.Errorf("record (-want +got):\n%s", d)
 		}
