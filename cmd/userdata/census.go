@@ -287,7 +287,9 @@ func (a *app) top() *cobra.Command {
 				}
 				names = []string{t.Name()}
 			}
-			found, err := largest(ctx, db, names, n)
+			p := newProgress(cmd, "read")
+			found, err := largest(ctx, db, names, n, p)
+			p.end()
 			if err != nil {
 				return err
 			}
@@ -309,7 +311,7 @@ type sized struct {
 }
 
 // largest returns the largest records, the largest first.
-func largest(ctx context.Context, db *userdata.DB, names []string, n int) ([]sized, error) {
+func largest(ctx context.Context, db *userdata.DB, names []string, n int, p *progress) ([]sized, error) {
 	var found []sized
 	s := db.NewSession()
 	defer s.Close()
@@ -318,9 +320,13 @@ func largest(ctx context.Context, db *userdata.DB, names []string, n int) ([]siz
 		if err != nil {
 			return nil, err
 		}
+		seen := 0
 		for row, err := range t.Select(s).Untracked().Rows(ctx) {
 			if err != nil {
 				return nil, err
+			}
+			if seen++; seen%4096 == 0 {
+				p.report(name, seen, 0)
 			}
 			size := 0
 			for _, e := range row.Values() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -167,6 +168,10 @@ func (e *editing) set(original, edited map[string][]byte) (changed bool, err err
 			return false, fmt.Errorf("%s is the key: it can't be changed by edit: put a record with the new key, and delete the old one", name)
 		}
 		v, err := types.value(name, text)
+		var plain string
+		if err != nil && json.Unmarshal(text, &plain) == nil { // a time without a zone, or 1e3, which YAML takes for text
+			v, err = types.textValue(name, plain)
+		}
 		if err != nil {
 			return false, err
 		}

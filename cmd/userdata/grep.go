@@ -84,7 +84,9 @@ func (g *grepping) run(ctx context.Context, a *app, cmd *cobra.Command, db *user
 	}
 	s := db.NewSession()
 	defer s.Close()
-	found := false
+	found, n := false, 0
+	p := newProgress(cmd, "search")
+	defer p.end()
 	for _, name := range names {
 		t, err := tableNamed(db, name)
 		if err != nil {
@@ -93,6 +95,9 @@ func (g *grepping) run(ctx context.Context, a *app, cmd *cobra.Command, db *user
 		for row, err := range t.Select(s).Untracked().Rows(ctx) {
 			if err != nil {
 				return err
+			}
+			if n++; n%4096 == 0 && !isTerminal(cmd.OutOrStdout()) {
+				p.report(t.Name(), n, 0)
 			}
 			for _, e := range row.Values() {
 				cell := searchText(e.Value)

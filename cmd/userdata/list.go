@@ -107,8 +107,8 @@ func (a *app) printRows(ctx context.Context, cmd *cobra.Command, s *userdata.Ses
 	case sel.explain:
 		return explainQuery(cmd, q, c)
 	case sel.count:
-		n, err := q.Count(ctx)
-		if err = errors.Join(err, c.fault()); err == nil {
+		n, err := countRows(ctx, cmd, q, c)
+		if err == nil {
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), n)
 		}
 		return err
@@ -136,6 +136,25 @@ func (a *app) printRows(ctx context.Context, cmd *cobra.Command, s *userdata.Ses
 		return err
 	}
 	return out.close()
+}
+
+// countRows counts the records of a query. What the library can't answer is asked of
+// one record after the other, so that it holds no more than a page of them.
+func countRows(ctx context.Context, cmd *cobra.Command, q userdata.RowQuery, c *condition) (n int, err error) {
+	if c == nil || c.rest == "" {
+		return q.Count(ctx)
+	}
+	p := newProgress(cmd, "count")
+	defer p.end()
+	for _, err := range q.Untracked().Rows(ctx) {
+		if err = errors.Join(err, c.fault()); err != nil {
+			return 0, err
+		}
+		if n++; n%1024 == 0 {
+			p.report("matches", n, 0)
+		}
+	}
+	return n, c.fault()
 }
 
 // valuesOf returns the values of a row's columns.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -38,7 +39,17 @@ func (a *app) read(cmd *cobra.Command, fn func(ctx context.Context, db *userdata
 		return err
 	}
 	defer db.Close()
-	return fn(cmd.Context(), db)
+	return withHint(db, fn(cmd.Context(), db))
+}
+
+// withHint adds what to try to an error about a key that is the name of a table:
+// someone has forgotten the key.
+func withHint(db *userdata.DB, err error) error {
+	var missing noRecord
+	if errors.As(err, &missing) && slices.Contains(tableNames(db.Schema()), missing.key) {
+		return fmt.Errorf("%w\n%s is a table: name a key of it too", err, missing.key)
+	}
+	return err
 }
 
 // readTable runs fn with a session on the file, and one of its tables.
@@ -63,7 +74,7 @@ func (a *app) write(cmd *cobra.Command, fn func(ctx context.Context, db *userdat
 	if err != nil {
 		return err
 	}
-	return errors.Join(fn(cmd.Context(), db), db.Close())
+	return errors.Join(withHint(db, fn(cmd.Context(), db)), db.Close())
 }
 
 // writeTable runs fn in a transaction on the file, with one of its tables.

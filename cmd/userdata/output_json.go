@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"reflect"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -58,9 +59,7 @@ type msgpackOutput struct {
 }
 
 func newMsgpackOutput(w *bufio.Writer, columns []string) *msgpackOutput {
-	enc := msgpack.NewEncoder(w)
-	enc.UseCompactInts(true)
-	return &msgpackOutput{w: w, enc: enc, columns: columns}
+	return &msgpackOutput{w: w, enc: msgpack.NewEncoder(w), columns: columns}
 }
 
 func (o *msgpackOutput) write(values []any) error {
@@ -97,6 +96,12 @@ func (o *msgpackOutput) encode(v any) error {
 			}
 		}
 		return nil
+	}
+	switch n := reflect.ValueOf(v); {
+	case n.IsValid() && n.CanInt():
+		return o.enc.EncodeInt(n.Int())
+	case n.IsValid() && n.CanUint():
+		return o.enc.EncodeUint(n.Uint())
 	}
 	return o.enc.Encode(v)
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -143,7 +144,12 @@ func appendJSONFloat(b []byte, f float64, bits int) []byte {
 	case math.IsInf(f, -1):
 		return append(b, `"-Infinity"`...)
 	}
-	return strconv.AppendFloat(b, f, 'g', -1, bits)
+	n := len(b)
+	b = strconv.AppendFloat(b, f, 'g', -1, bits)
+	if e := bytes.IndexByte(b[n:], 'e'); e >= 0 && bytes.IndexByte(b[n:], '.') < 0 {
+		b = slices.Insert(b, n+e, '.', '0') // 1e+21 is text to some readers of YAML
+	}
+	return b
 }
 
 // appendJSONString appends a string. What does not print is escaped, so that it
