@@ -33,8 +33,8 @@ func (a *app) diff() *cobra.Command {
 their keys: + added, - removed, ~ changed, with the columns that changed. Columns that
 only one of the files has are said once, and not compared. Neither file is held in
 memory. The exit status is 0 if they are equal, 1 if they differ, as that of diff(1).`,
-		Example: `  userdata diff userdata.db copy.db
-  userdata diff userdata.db copy.db -o jsonl`,
+		Example: `  userdata backup copy.db && userdata diff userdata.db copy.db
+  userdata put Zoe hi && userdata backup copy.db && userdata diff userdata.db copy.db -o jsonl`,
 		Args: cobra.ExactArgs(2),
 	}
 	c.Flags().StringVarP(&format, "output", "o", "text", "`format`: text or jsonl")

@@ -181,7 +181,7 @@ func (a *app) restore() *cobra.Command {
 		Short: "Make a new file of what dump has written",
 		Long: `Restore makes the file that --db names, which must not be there yet, of a dump: the
 same tables, indexes and records. The file appears when it is complete.`,
-		Example: "  userdata restore all.jsonl.zst --db new.db",
+		Example: "  userdata dump all.jsonl.zst && userdata restore all.jsonl.zst --db new.db",
 		Args:    cobra.MaximumNArgs(1),
 	}
 	c.RunE = func(cmd *cobra.Command, args []string) error {

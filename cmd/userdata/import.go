@@ -46,9 +46,9 @@ what is nested is JSON. Text must be UTF-8.
 With --create the table is made: its columns are those of the data, and their types
 what all values are: bool, int64, float64, time (RFC 3339), else string, and of JSON
 also arrays and objects. Numbers with zeros before them stay text.`,
-		Example: `  userdata import people people.csv --create --key name
-  userdata import people more.jsonl --replace
-  userdata export people - -o jsonl | userdata import people --ignore`,
+		Example: `  printf 'name,age\nAda,36\n' | userdata import people --create --key name
+  userdata export userdata users.csv && userdata import userdata users.csv --replace
+  userdata export userdata | userdata import copies --create --key user_id --db new.db`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: a.completeTables,
 	}
@@ -270,10 +270,12 @@ func (m *importing) write(ctx context.Context, db *userdata.DB, l *loader, recor
 	if !m.dryRun {
 		return l.all(ctx, s, first, readAhead+1)
 	}
-	for _, r := range first.held {
-		if err := l.load(ctx, s, r); err != nil {
-			return err
-		}
+	step, err := l.read(first, readAhead+1)
+	if err == nil {
+		err = l.put(ctx, s, step)
+	}
+	if err != nil {
+		return err
 	}
 	if err := s.Flush(ctx); err != nil {
 		return l.placed(err)
@@ -392,8 +394,8 @@ func (m *importing) say(cmd *cobra.Command, l *loader, err error) error {
 	switch {
 	case errors.Is(err, errDryRun):
 		end = " (dry run: nothing was changed)"
-	case err != nil && m.batch > 0 && l != nil && l.done > len(l.step):
-		return fmt.Errorf("%w\nthe records before it, but for the last %s, are in the table", err, plural(len(l.step), "one"))
+	case err != nil && l != nil && m.batch > 0 && l.committed > 0:
+		return fmt.Errorf("%w\nthe first %s of the input were taken in", err, plural(l.committed, "record"))
 	case err != nil && l != nil:
 		return fmt.Errorf("%w\nnothing was changed", err)
 	case err != nil:

@@ -36,6 +36,7 @@ type loader struct {
 	blank   *userdata.Row
 
 	added, changed, unchanged, done int
+	committed                       int // of those done, if each commit is for good
 
 	step []loaded // since the last commit
 }
@@ -51,7 +52,6 @@ type loadColumn struct {
 type loaded struct {
 	row *userdata.Row
 	place
-	new bool
 }
 
 // newLoader returns a loader. Raw names columns of text that take any JSON as text.
@@ -204,56 +204,100 @@ func columnFault(column string, err error) error {
 	return fmt.Errorf("column %s: %w", column, err)
 }
 
-// load puts one record into a session.
-func (l *loader) load(ctx context.Context, s *userdata.Session, r *record) error {
-	row, err := l.row(r, nil)
+// An incoming is a record that was read.
+type incoming struct {
+	place
+	row *userdata.Row
+	key any
+	rec *record // a copy, for mergeExisting
+}
+
+// read reads as many records as are committed at a time.
+func (l *loader) read(records recordReader, most int) (step []incoming, err error) {
+	for len(step) < most {
+		r, err := records.next()
+		if errors.Is(err, io.EOF) {
+			return step, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		in := incoming{place: r.place}
+		if in.row, err = l.row(r, nil); err != nil {
+			return nil, err
+		}
+		if in.key, err = in.row.Get(l.key.Name); err != nil {
+			return nil, err
+		}
+		if l.mode == mergeExisting {
+			in.rec = r.clone()
+		}
+		step = append(step, in)
+	}
+	return step, nil
+}
+
+// put puts records into a session.
+func (l *loader) put(ctx context.Context, s *userdata.Session, step []incoming) error {
+	keys := make([]any, len(step))
+	for i := range step {
+		keys[i] = step[i].key
+	}
+	there := make(map[string]*userdata.Row, len(step)) // by the key's JSON form
+	rows, err := l.t.Select(s).Where(userdata.RowColumn(l.key.Name).In(keys...)).All(ctx)
 	if err != nil {
 		return err
 	}
-	key, err := row.Get(l.key.Name)
-	if err != nil {
-		return err
-	}
-	old, err := l.t.Get(ctx, s, key)
-	switch {
-	case errors.Is(err, userdata.ErrNotFound):
-		if err := s.Add(row.Record()); err != nil {
-			return l.fault(r.place, err)
-		}
-		l.added++
-		l.step = append(l.step, loaded{row, r.place, true})
-	case err != nil:
-		return l.fault(r.place, err)
-	case l.mode == addOnly:
-		return l.fault(r.place, fmt.Errorf("%s has a record %s already: --ignore leaves such as they are, --replace takes the new one, --merge its columns: %w", l.t.Name(), printable(keyText(l.t, row)), userdata.ErrExists))
-	case l.mode == ignoreExisting:
-		l.unchanged++
-		if s.State(old.Record()) == userdata.Persistent {
-			s.Expunge(old.Record())
-		}
-	default:
-		if err := l.alter(old, row, r); err != nil {
+	for _, row := range rows {
+		key, err := row.Get(l.key.Name)
+		if err != nil {
 			return err
 		}
+		there[string(appendJSON(nil, key))] = row
 	}
-	l.done++
-	l.report(l.done)
+	for i := range step {
+		in := &step[i]
+		key := string(appendJSON(nil, in.key))
+		old := there[key]
+		switch {
+		case old == nil:
+			if err := s.Add(in.row.Record()); err != nil {
+				return l.fault(in.place, err)
+			}
+			l.added++
+			there[key] = in.row
+			l.step = append(l.step, loaded{in.row, in.place})
+		case l.mode == addOnly:
+			return l.fault(in.place, fmt.Errorf("%s has a record %s already: --ignore leaves such as they are, --replace takes the new one, --merge its columns: %w", l.t.Name(), printable(keyText(l.t, in.row)), userdata.ErrExists))
+		case l.mode == ignoreExisting:
+			l.unchanged++
+		default:
+			if err := l.alter(old, in); err != nil {
+				return err
+			}
+		}
+		l.done++
+		l.report(l.done)
+	}
+	for _, row := range rows { // those that were not altered either
+		l.step = append(l.step, loaded{row, place{}})
+	}
 	return nil
 }
 
 // alter gives a record that is there the values of another: all of them, or those
 // that the input has.
-func (l *loader) alter(old, row *userdata.Row, r *record) error {
-	before, now := old.Values(), row.Values()
+func (l *loader) alter(old *userdata.Row, in *incoming) error {
+	before, now := old.Values(), in.row.Values()
 	for i := range now { // what is equal need not be set, and some types can't be
 		if l.mode == replaceExisting && !equalValues(before[i].Value, now[i].Value) {
 			if err := old.Set(now[i].Key.(string), now[i].Value); err != nil {
-				return l.fault(r.place, err)
+				return l.fault(in.place, err)
 			}
 		}
 	}
 	if l.mode == mergeExisting {
-		if _, err := l.row(r, old); err != nil {
+		if _, err := l.row(in.rec, old); err != nil {
 			return err
 		}
 	}
@@ -262,7 +306,7 @@ func (l *loader) alter(old, row *userdata.Row, r *record) error {
 	} else {
 		l.changed++
 	}
-	l.step = append(l.step, loaded{old, r.place, false})
+	l.step = append(l.step, loaded{old, in.place})
 	return nil
 }
 
@@ -290,7 +334,10 @@ func (l *loader) placed(err error) error {
 	if !errors.As(err, &re) || re.Key == nil {
 		return err
 	}
-	for _, step := range l.step {
+	for _, step := range l.step { // the first of two that clash is committed, or stands first
+		if step.line == 0 {
+			continue
+		}
 		if key, got := step.row.Get(l.key.Name); got == nil && reflect.DeepEqual(key, re.Key) {
 			return l.fault(step.place, err)
 		}
@@ -300,23 +347,21 @@ func (l *loader) placed(err error) error {
 
 // all puts all records into one session, which it commits every so often: into one
 // whole if the session is that of a [userdata.DB.Bulk].
-func (l *loader) all(ctx context.Context, s *userdata.Session, records recordReader, step int) error {
+func (l *loader) all(ctx context.Context, s *userdata.Session, records recordReader, most int) error {
 	for {
-		r, err := records.next()
-		if errors.Is(err, io.EOF) {
-			return l.commit(ctx, s)
+		step, err := l.read(records, most)
+		if err == nil {
+			err = l.put(ctx, s, step)
 		}
 		if err == nil {
-			err = l.load(ctx, s, r)
-		}
-		if err == nil && len(l.step) >= step {
 			err = l.commit(ctx, s)
 		}
 		if err == nil {
 			err = ctx.Err()
 		}
-		if err != nil {
+		if err != nil || len(step) < most {
 			return err
 		}
+		l.committed += len(step)
 	}
 }
