@@ -22,6 +22,10 @@ const (
 	// memory until it is committed.
 	rewriteChunk  = 4 << 20
 	rewriteWrites = 4096
+
+	// rewriteFill is how full a page is that a full one is split into: most of what
+	// is new comes in order, and does not come back to it.
+	rewriteFill = 0.9
 )
 
 // rewrite implements [rewriter]. It works on a copy of the file, in transactions
@@ -152,6 +156,7 @@ func (w *boltTx) bucket(name string) *changedBucket {
 	b, known := w.buckets[name]
 	if !known {
 		if found := w.tx.Bucket([]byte(name)); found != nil {
+			found.FillPercent = rewriteFill
 			b = &changedBucket{Bucket: found, sum: sumOf(found)}
 		}
 		w.buckets[name] = b
@@ -244,7 +249,7 @@ func (w *boltTx) put(bucket string, key, value []byte) error {
 			if err != nil {
 				return boltWriteError(bucket, nil, err)
 			}
-			created.FillPercent = 0.9 // most of what is new comes in order
+			created.FillPercent = rewriteFill
 			b = &changedBucket{Bucket: created}
 			w.buckets[bucket] = b
 		}
