@@ -31,7 +31,8 @@ zstd. The file appears when it is complete: if anything fails there is none.
 
 JSON and JSON lines give back the same records when they are imported. CSV and TSV do
 too, but for the difference of null and an empty text. In Parquet what is nested is a
-column of JSON, and times have microseconds, or nanoseconds if one of them needs those.`,
+column of JSON; times have microseconds, or nanoseconds if one of the column needs
+those, or are text if they need those and are of centuries that have no room for them.`,
 		Example: `  userdata export userdata users.csv
   userdata export userdata users.jsonl.zst
   userdata export userdata -o json --where 'user_id startsWith "B"'`,
@@ -161,13 +162,13 @@ func (e *exporting) output(ctx context.Context, s *userdata.Session, t *userdata
 	if isTerminal(w) {
 		return nil, usageError{errors.New("Parquet is not for a terminal: name a file")}
 	}
-	nanos := map[string]bool{}
+	forms := map[string]timeForm{}
 	if times := timeColumns(t, names); len(times) > 0 {
 		err := e.each(ctx, s, t, times, func(values []any) error {
 			for i, v := range values {
-				if at := asTime(v); at.Nanosecond()%1000 != 0 {
-					nanos[times[i]] = true
-				}
+				f := forms[times[i]]
+				f.note(v)
+				forms[times[i]] = f
 			}
 			return nil
 		})
@@ -175,7 +176,7 @@ func (e *exporting) output(ctx context.Context, s *userdata.Session, t *userdata
 			return nil, err
 		}
 	}
-	return newParquetOutput(bufio.NewWriterSize(w, 256<<10), t, names, nanos)
+	return newParquetOutput(bufio.NewWriterSize(w, 256<<10), t, names, forms)
 }
 
 // timeColumns returns those of the columns that are times.

@@ -168,8 +168,8 @@ func (l *loader) row(r *record, row *userdata.Row) (*userdata.Row, error) {
 			return nil, err
 		}
 		hasKey, hasStamp = hasKey || c.Key, hasStamp || c.Name == "time_stamp"
-		if c.Key && !fresh {
-			continue
+		if c.Key && !fresh || isInsideItself(c.ColumnSchema) && fresh && string(f.text) == "null" {
+			continue // it is so already, and can't be set
 		}
 		v, ok, err := l.value(c, f)
 		switch {

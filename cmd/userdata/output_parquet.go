@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -24,16 +23,15 @@ type parquetOutput struct {
 
 // A parquetColumn is a column of the file.
 type parquetColumn struct {
-	name     string
 	nullable bool
-	value    func(v any) (parquet.Value, error)
+	value    func(v any) parquet.Value
 }
 
 // parquetGroup rows are how many records a part of the file has: they are in memory
 // until it is written.
 const parquetGroup = 50_000
 
-func newParquetOutput(w *bufio.Writer, t *userdata.RowTable, names []string, nanos map[string]bool) (*parquetOutput, error) {
+func newParquetOutput(w *bufio.Writer, t *userdata.RowTable, names []string, forms map[string]timeForm) (*parquetOutput, error) {
 	o := &parquetOutput{buffered: w}
 	types := newColumnTypes(t)
 	var fields []orderedField
@@ -43,14 +41,14 @@ func newParquetOutput(w *bufio.Writer, t *userdata.RowTable, names []string, nan
 		for typ.Kind() == reflect.Pointer {
 			typ = typ.Elem()
 		}
-		node, value := parquetNode(typ, nanos[name])
+		node, value := parquetNode(typ, forms[name])
 		nullable := c.Nullable || typ.Kind() == reflect.Slice || typ.Kind() == reflect.Map
 		if nullable {
 			node = parquet.Optional(node)
 		} else {
 			node = parquet.Required(node)
 		}
-		o.columns = append(o.columns, parquetColumn{name, nullable, value})
+		o.columns = append(o.columns, parquetColumn{nullable, value})
 		fields = append(fields, orderedField{node, name})
 	}
 	schema := parquet.NewSchema(t.Name(), orderedGroup{parquet.Group{}, fields})
@@ -88,56 +86,64 @@ func (f *orderedField) Value(base reflect.Value) reflect.Value {
 }
 
 // parquetNode returns the type of a column, and what makes its values.
-func parquetNode(t reflect.Type, nanos bool) (parquet.Node, func(v any) (parquet.Value, error)) {
-	text := func(v any) (parquet.Value, error) { return parquet.ByteArrayValue([]byte(plainCell(v))), nil }
-	integer := func(v any) (parquet.Value, error) {
+func parquetNode(t reflect.Type, form timeForm) (parquet.Node, func(v any) parquet.Value) {
+	text := func(v any) parquet.Value { return parquet.ByteArrayValue([]byte(plainCell(v))) }
+	integer := func(v any) parquet.Value {
 		n := reflect.ValueOf(v)
 		if n.CanUint() {
-			return parquet.Int64Value(int64(n.Uint())), nil
+			return parquet.Int64Value(int64(n.Uint()))
 		}
-		return parquet.Int64Value(n.Int()), nil
+		return parquet.Int64Value(n.Int())
 	}
 	switch k := t.Kind(); {
 	case t == reflect.TypeFor[time.Time]():
-		unit := parquet.Microsecond
-		if nanos {
-			unit = parquet.Nanosecond
+		switch {
+		case form.fine && form.far:
+			return parquet.String(), text
+		case form.fine:
+			return parquet.Timestamp(parquet.Nanosecond), func(v any) parquet.Value { return parquet.Int64Value(asTime(v).UnixNano()) }
 		}
-		return parquet.Timestamp(unit), func(v any) (parquet.Value, error) { return parquetTime(asTime(v), nanos) }
+		return parquet.Timestamp(parquet.Microsecond), func(v any) parquet.Value { return parquet.Int64Value(asTime(v).UnixMicro()) }
 	case isBytes(t):
-		return parquet.Leaf(parquet.ByteArrayType), func(v any) (parquet.Value, error) {
+		return parquet.Leaf(parquet.ByteArrayType), func(v any) parquet.Value {
 			b, _ := v.([]byte)
-			return parquet.ByteArrayValue(b), nil
+			return parquet.ByteArrayValue(b)
 		}
 	case k == reflect.String || isText(t):
 		return parquet.String(), text
 	case k == reflect.Bool:
-		return parquet.Leaf(parquet.BooleanType), func(v any) (parquet.Value, error) { return parquet.BooleanValue(v == true), nil }
+		return parquet.Leaf(parquet.BooleanType), func(v any) parquet.Value { return parquet.BooleanValue(v == true) }
 	case k == reflect.Float32:
-		return parquet.Leaf(parquet.FloatType), func(v any) (parquet.Value, error) {
-			return parquet.FloatValue(float32(reflect.ValueOf(v).Float())), nil
+		return parquet.Leaf(parquet.FloatType), func(v any) parquet.Value {
+			return parquet.FloatValue(float32(reflect.ValueOf(v).Float()))
 		}
 	case k == reflect.Float64:
-		return parquet.Leaf(parquet.DoubleType), func(v any) (parquet.Value, error) {
-			return parquet.DoubleValue(reflect.ValueOf(v).Float()), nil
+		return parquet.Leaf(parquet.DoubleType), func(v any) parquet.Value {
+			return parquet.DoubleValue(reflect.ValueOf(v).Float())
 		}
 	case k >= reflect.Int && k <= reflect.Int64:
 		return parquet.Int(64), integer
 	case k >= reflect.Uint && k <= reflect.Uint64:
 		return parquet.Uint(64), integer
 	}
-	return parquet.JSON(), func(v any) (parquet.Value, error) { return parquet.ByteArrayValue(appendJSON(nil, v)), nil }
+	return parquet.JSON(), func(v any) parquet.Value { return parquet.ByteArrayValue(appendJSON(nil, v)) }
 }
 
-// parquetTime returns a time as Parquet has it.
-func parquetTime(at time.Time, nanos bool) (parquet.Value, error) {
-	if !nanos {
-		return parquet.Int64Value(at.UnixMicro()), nil
+// A timeForm says what the times of a column need.
+type timeForm struct {
+	fine bool // nanoseconds
+	far  bool // years that nanoseconds in 64 bits do not reach
+}
+
+// note looks at a time.
+func (f *timeForm) note(v any) {
+	at, ok := v.(time.Time)
+	if !ok {
+		return
 	}
-	if s := at.Unix(); s >= math.MaxInt64/1_000_000_000 || s <= math.MinInt64/1_000_000_000 {
-		return parquet.Value{}, fmt.Errorf("the time %s does not fit Parquet, in a column where others have nanoseconds: other formats have room for it", at.UTC().Format(time.RFC3339Nano))
-	}
-	return parquet.Int64Value(at.UnixNano()), nil
+	s := at.Unix()
+	f.fine = f.fine || at.Nanosecond()%1000 != 0
+	f.far = f.far || s >= math.MaxInt64/1_000_000_000 || s <= math.MinInt64/1_000_000_000
 }
 
 func (o *parquetOutput) write(values []any) error {
@@ -148,15 +154,11 @@ func (o *parquetOutput) write(values []any) error {
 			o.row = append(o.row, parquet.NullValue().Level(0, 0, i))
 			continue
 		}
-		pv, err := c.value(v)
-		if err != nil {
-			return fmt.Errorf("column %s: %w", c.name, err)
-		}
 		level := 0
 		if c.nullable {
 			level = 1
 		}
-		o.row = append(o.row, pv.Level(0, level, i))
+		o.row = append(o.row, c.value(v).Level(0, level, i))
 	}
 	if _, err := o.w.WriteRows([]parquet.Row{o.row}); err != nil {
 		return err
