@@ -1,11 +1,17 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/seed-5df914be/userdata"
 )
+
+// updateFiles writes what is generated, and what scripts compare with, anew.
+var updateFiles = flag.Bool("update", false, "write docs/cli.md, the man pages and what scripts compare with anew")
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
@@ -20,14 +26,17 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error { e.Setenv("TZ", "UTC"); return nil },
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"status": status,
+			"sample": sampleCommand,
+			"hold":   hold,
 		},
 		RequireExplicitExec: true,
+		UpdateScripts:       *updateFiles,
 	})
 }
 
 // status runs the command, whose exit status must be the first argument.
 func status(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
+	if neg || len(args) < 1 {
 		ts.Fatalf("usage: status N args...")
 	}
 	want := args[0]
@@ -43,4 +52,27 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("userdata %q: got exit status %s, want %s", args[1:], got, want)
 	}
+}
+
+// sampleCommand makes the file of sampleFile under a name.
+func sampleCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sample FILE")
+	}
+	ts.Check(makeSamples(ts.MkAbs(args[0])))
+}
+
+// hold opens a file for the rest of the script: for itself, or with -shared in turn
+// with others.
+func hold(ts *testscript.TestScript, neg bool, args []string) {
+	shared := len(args) > 0 && args[0] == "-shared"
+	if shared {
+		args = args[1:]
+	}
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: hold [-shared] FILE")
+	}
+	db, err := userdata.OpenFile(ts.MkAbs(args[0]), &userdata.Options{Shared: shared})
+	ts.Check(err)
+	ts.Defer(func() { db.Close() })
 }
