@@ -28,6 +28,11 @@ func TestScripts(t *testing.T) {
 			"status": status,
 			"sample": sampleCommand,
 			"hold":   hold,
+			"notables": func(ts *testscript.TestScript, _ bool, args []string) {
+				db, err := userdata.Open(ts.MkAbs(args[0]), nil)
+				ts.Check(err)
+				ts.Check(db.Close())
+			},
 		},
 		RequireExplicitExec: true,
 		UpdateScripts:       *updateFiles,
