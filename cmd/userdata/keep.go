@@ -96,6 +96,9 @@ nothing. Salvage saves what can be read of a damaged file.`,
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := a.checkOurs(cmd); err != nil {
+			return err
+		}
 		p := newProgress(cmd, "check")
 		opts := a.options(cmd, true)
 		opts.Progress = p.report
@@ -120,6 +123,18 @@ nothing. Salvage saves what can be read of a damaged file.`,
 		return nil
 	}
 	return c
+}
+
+// checkOurs returns an error if the file is sound but none of the library's.
+func (a *app) checkOurs(cmd *cobra.Command) error {
+	db, err := a.open(cmd, a.options(cmd, true))
+	switch {
+	case errors.Is(err, userdata.ErrSchema):
+		return err
+	case err != nil:
+		return nil // check itself says what is wrong
+	}
+	return db.Close()
 }
 
 // damaged is the error if a file is not sound.
