@@ -23,10 +23,10 @@ func (s *BoltStore) WriteTo(ctx context.Context, w io.Writer) (n int64, err erro
 		return 0, err
 	}
 	defer s.calls.leave()
-	h, err := s.beginView(ctx)
+	p, err := s.beginView(ctx)
 	if err == nil {
-		defer s.endView(h)
-		n, err = h.writeTo(&contextWriter{ctx: ctx, w: w})
+		defer s.endView(p)
+		n, err = p.h.writeTo(&contextWriter{ctx: ctx, w: w})
 	}
 	if err != nil {
 		return n, fmt.Errorf("userdata: backup: %w", err)
@@ -102,10 +102,10 @@ func (s *BoltStore) backup(ctx context.Context, path string) error {
 		return err
 	}
 	defer os.Remove(f.Name()) // in vain once it has another name
-	h, err := s.beginView(ctx)
+	p, err := s.beginView(ctx)
 	if err == nil {
-		_, err = h.writeTo(&contextWriter{ctx: ctx, w: f, progress: s.progress("backup")})
-		s.endView(h)
+		_, err = p.h.writeTo(&contextWriter{ctx: ctx, w: f, progress: s.progress("backup")})
+		s.endView(p)
 	}
 	if err == nil {
 		err = pathless(f.Sync())

@@ -21,10 +21,16 @@ const (
 	// for which bbolt would wait for all readers and copy what it is about to write.
 	unixMmapSize = 4 << 30 * (math.MaxInt >> 62)
 
-	// A file grows by its own size, within these bounds: bbolt's fixed 16 MiB
+	// A file grows by an eighth of its size, within these bounds: bbolt's fixed 16 MiB
 	// would make every small file that large.
 	minFileGrowth = 64 << 10
-	maxFileGrowth = 16 << 20
+	maxFileGrowth = 4 << 20
+
+	// Up to this size of the file, its free pages are kept in bbolt's array: that
+	// gives pages beside each other, in the order of the file, which are synced
+	// faster than those that the map picks. But to take a page from it costs as much
+	// time as it has pages.
+	maxArraySize = 256 << 20
 )
 
 // A boltHandle is one opening of the file by bbolt. A store has one, but for the
@@ -35,7 +41,7 @@ type boltHandle struct {
 	log  *slog.Logger
 
 	// span is how many bytes of the file are mapped, at least.
-	span int64
+	span, pageSize int64
 
 	// broken tells that a write transaction of this handle failed: it must not
 	// write any more. wedged tells that it can't be closed either, since bbolt
@@ -48,6 +54,11 @@ type boltHandle struct {
 	views   int
 	retired bool
 
+	// pin is what reads share, if there is one. latest is the version of the last
+	// state that was seen. Both are under the store's lock.
+	pin    *pin
+	latest uint64
+
 	closed bool
 }
 
@@ -56,6 +67,9 @@ type boltHandle struct {
 // process may not have it.
 func openHandle(own *os.File, path string, o *Options) (*boltHandle, error) {
 	bo := boltOptions(o)
+	if info, err := os.Stat(path); err == nil && info.Size() <= maxArraySize {
+		bo.FreelistType = bbolt.FreelistArrayType
+	}
 	h, err := tryHandle(own, path, bo, o.Logger)
 	if errors.Is(err, syscall.ENOMEM) && bo.InitialMmapSize > 0 {
 		o.Logger.Info("userdata: no address space for a large mapping, opening without", "path", path, "size", bo.InitialMmapSize)
@@ -89,6 +103,7 @@ func tryHandle(own *os.File, path string, bo *bbolt.Options, log *slog.Logger) (
 	if err != nil {
 		return nil, errors.Join(pathless(err), h.close())
 	}
+	h.pageSize = int64(h.db.Info().PageSize)
 	h.span = mappedSize(max(info.Size(), int64(bo.InitialMmapSize)))
 	return h, nil
 }
@@ -161,25 +176,6 @@ func (h *boltHandle) guard(fn func() error) (err error) {
 			h.log.Error("userdata: panic in a damaged file", "panic", r, "stack", string(debug.Stack()))
 			err = corruptf("%v", r)
 		}
-	}()
-	return fn()
-}
-
-// view runs the function of a View, which is the caller's: its panics go on. But a
-// fault at an address in the mapped file is the file's fault, and becomes
-// ErrCorrupt.
-func (h *boltHandle) view(base uintptr, size int64, fn func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		r := recover()
-		if r == nil {
-			return // or Goexit
-		}
-		fault, ok := r.(interface{ Addr() uintptr })
-		if !ok || fault.Addr() < base || fault.Addr() >= base+uintptr(size) {
-			panic(r)
-		}
-		err = corruptf("the file is shorter than it says, or can't be read: %v", r)
 	}()
 	return fn()
 }

@@ -142,7 +142,7 @@ func (w *boltTx) commit() error {
 				return err
 			}
 		}
-		w.h.db.AllocSize = int(min(max(w.tx.Size(), minFileGrowth), maxFileGrowth))
+		w.h.db.AllocSize = int(min(max(w.tx.Size()/8, minFileGrowth), maxFileGrowth))
 		return w.tx.Commit()
 	})
 }

@@ -7,8 +7,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"go.etcd.io/bbolt"
 )
 
 // defaultLockTimeout stands for a LockTimeout of 0.
@@ -101,79 +99,6 @@ func OpenBolt(path string, opts *Options) (*BoltStore, error) {
 // Path returns the path that the store was opened with. It is safe for
 // concurrent use, and after Close.
 func (s *BoltStore) Path() string { return s.path }
-
-// View implements [Store]. The context is looked at before fn is called, not
-// while it runs. Errors besides fn's: the context's, [ErrClosed], and
-// [ErrCorrupt] if the file can't be read where fn looks at it.
-func (s *BoltStore) View(ctx context.Context, fn func(Snapshot) error) error {
-	if err := s.calls.enter(); err != nil {
-		return err
-	}
-	defer s.calls.leave()
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("userdata: view: %w", err)
-	}
-	h, err := s.beginView(ctx)
-	if err != nil {
-		return fmt.Errorf("userdata: view: %s: %w", s.path, err)
-	}
-	defer s.endView(h)
-	return h.snapshot(fn)
-}
-
-// snapshot runs fn with a snapshot of the file.
-func (h *boltHandle) snapshot(fn func(Snapshot) error) error {
-	var tx *bbolt.Tx
-	var snap *boltSnapshot
-	err := h.guard(func() (err error) {
-		if tx, err = h.db.Begin(false); err == nil {
-			snap, err = newBoltSnapshot(tx, h.span)
-		}
-		return err
-	})
-	if tx != nil {
-		defer h.guard(tx.Rollback)
-	}
-	if err != nil {
-		return fmt.Errorf("userdata: view: %w", err)
-	}
-	return h.view(h.db.Info().Data, h.span, func() error { return fn(snap) })
-}
-
-// beginView counts a read in, and returns the handle that it is to use.
-func (s *BoltStore) beginView(ctx context.Context) (*boltHandle, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	var h *boltHandle
-	err := s.await(ctx, 0, func() bool {
-		if s.held {
-			return false
-		}
-		h = s.handle
-		h.views++
-		s.viewing++
-		return true
-	})
-	if err != nil {
-		s.leave()
-	}
-	return h, err
-}
-
-// endView counts a read out. The last one that uses a retired handle closes it.
-func (s *BoltStore) endView(h *boltHandle) {
-	s.mu.Lock()
-	h.views--
-	s.viewing--
-	last := h.retired && h.views == 0
-	s.signal()
-	s.mu.Unlock()
-	if last {
-		s.dispose(h)
-	}
-	s.leave()
-}
 
 // dispose closes a handle that nothing uses any more.
 func (s *BoltStore) dispose(h *boltHandle) {
@@ -269,6 +194,7 @@ func (s *BoltStore) views() int {
 
 // release closes the file. Nothing uses it any more.
 func (s *BoltStore) release() error {
+	s.unpin(s.handle)
 	var err error
 	if ownsLock || !s.opts.Shared { // else it was closed after the last turn
 		err = s.handle.close()
