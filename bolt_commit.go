@@ -182,8 +182,10 @@ func (s *BoltStore) commitBatch(calls []*applyCall) {
 			fail(calls, err)
 			return
 		}
-		again := s.attempt(h, calls)
-		release()
+		again := func() []*applyCall {
+			defer release()
+			return s.attempt(h, calls)
+		}()
 		if len(again) == len(calls) && len(calls) > 1 {
 			for _, c := range calls {
 				s.commitBatch([]*applyCall{c})
@@ -247,7 +249,7 @@ func (s *BoltStore) ready(calls []*applyCall) (h *boltHandle, release func(), er
 // under way.
 func (h *boltHandle) remapped() {
 	h.guard(func() error {
-		tx, err := h.db.Begin(false)
+		tx, err := h.beginTx(false)
 		if err != nil {
 			return err
 		}
@@ -342,8 +344,8 @@ func growth(calls []*applyCall, size, pageSize int64) int64 {
 // and one of them alone may be the reason.
 func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCall) {
 	s.unpin(h)
-	var tx *bbolt.Tx
-	if err := h.guard(func() (err error) { tx, err = h.db.Begin(true); return err }); err != nil {
+	tx, err := h.beginTx(true)
+	if err != nil {
 		h.broken = true
 		fail(calls, err)
 		return nil
@@ -367,8 +369,7 @@ func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCa
 	}
 	h.db.AllocSize = int(min(max(tx.Size()/8, minFileGrowth), maxFileGrowth))
 	txid := uint64(tx.ID())
-	err := h.guard(tx.Commit)
-	if err == nil {
+	if err = h.guard(tx.Commit); err == nil {
 		s.committed(h, txid)
 		return nil
 	}
@@ -439,7 +440,8 @@ func (h *boltHandle) abandon(tx *bbolt.Tx) {
 		return nil
 	})
 	if err != nil {
-		h.broken, h.wedged = true, true
+		h.broken = true
+		h.wedged.Store(true)
 	}
 }
 
@@ -457,6 +459,9 @@ func (s *BoltStore) recover(txid uint64) (applied bool, err error) {
 		return false, fmt.Errorf("%w: %s takes no more changes until it is opened again: %w", ErrUnknownOutcome, s.path, err)
 	}
 	if err := s.reopen(); err != nil {
+		if errors.Is(err, errLockLost) {
+			s.failed = err
+		}
 		s.log.Error("userdata: the file could not be opened again after a failure", "path", s.path, "error", err)
 	}
 	return newest == txid, nil

@@ -188,14 +188,11 @@ func tempFile(path string) (*os.File, error) {
 	return f, pathless(err)
 }
 
-// publish gives the synced file tmp the name path too and syncs the folder. If that
-// name is not free the error is [fs.ErrExist].
+// publish gives the synced file tmp the name path too, if that is free, and syncs
+// the folder. Its error is fs.ErrExist if it is not.
 func publish(tmp, path string) error {
 	err := os.Link(tmp, path)
-	if errors.Is(err, fs.ErrExist) {
-		return fs.ErrExist
-	}
-	if err != nil { // a file system without hard links
+	if err != nil && !errors.Is(err, fs.ErrExist) { // a file system without hard links
 		if _, err := os.Lstat(path); err == nil {
 			return fs.ErrExist
 		}

@@ -2,14 +2,17 @@ package userdata
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -44,9 +47,12 @@ type boltHandle struct {
 	span, pageSize int64
 
 	// broken tells that a write transaction of this handle failed: it must not
-	// write any more. wedged tells that it can't be closed either, since bbolt
-	// panicked while it held its own locks. Both are the writer's.
-	broken, wedged bool
+	// write any more. It is the writer's.
+	broken bool
+
+	// wedged tells that bbolt panicked while it held its own locks: no transaction
+	// can begin any more, and the handle can't be closed.
+	wedged atomic.Bool
 
 	// views counts the reads that use the handle; retired tells that it is no
 	// longer the store's, and is to be closed after the last of them. Both are
@@ -96,6 +102,7 @@ func tryHandle(own *os.File, path string, bo *bbolt.Options, log *slog.Logger) (
 	if err != nil {
 		if h.file != nil {
 			h.file.Close() // bbolt has done so already, unless it panicked
+			err = errors.Join(err, relock(own, !bo.ReadOnly))
 		}
 		return nil, boltOpenError(err)
 	}
@@ -106,6 +113,18 @@ func tryHandle(own *os.File, path string, bo *bbolt.Options, log *slog.Logger) (
 	h.pageSize = int64(h.db.Info().PageSize)
 	h.span = mappedSize(max(info.Size(), int64(bo.InitialMmapSize)))
 	return h, nil
+}
+
+// errLockLost says that the store has a file open without its lock.
+var errLockLost = fmt.Errorf("%w by another process, which took the lock while it was being opened", ErrLocked)
+
+// relock takes the file's lock again, which a bbolt that fails to open it lets go of.
+func relock(own *os.File, alone bool) error {
+	err := tryLock(own, alone)
+	if errors.Is(err, errHeld) {
+		return errLockLost
+	}
+	return err
 }
 
 // boltOptions translates options, whose zero values stand for defaults.
@@ -125,6 +144,8 @@ func boltOptions(o *Options) *bbolt.Options {
 // boltOpenError translates an error of bbolt.Open.
 func boltOpenError(err error) error {
 	switch {
+	case errors.Is(err, errLockLost):
+		return err
 	case errors.Is(err, berrors.ErrTimeout):
 		return ErrLocked
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
@@ -156,7 +177,7 @@ func (h *boltHandle) close() error {
 	if h.file != nil {
 		err = h.file.Close()
 	}
-	if h.wedged {
+	if h.wedged.Load() {
 		return err
 	}
 	closing := h.guard(h.db.Close)
@@ -178,6 +199,39 @@ func (h *boltHandle) guard(fn func() error) (err error) {
 		}
 	}()
 	return fn()
+}
+
+// beginTx begins a transaction of bbolt's, unless that could not end. The meta pages
+// are looked at first: if the file is too short to have them, bbolt would find out with
+// its locks held.
+func (h *boltHandle) beginTx(writable bool) (tx *bbolt.Tx, err error) {
+	if h.wedged.Load() {
+		return nil, corruptf("bbolt has failed in this file before")
+	}
+	if err := h.guard(h.touchMetas); err != nil {
+		return nil, err
+	}
+	returned := false
+	err = h.guard(func() (err error) {
+		tx, err = h.db.Begin(writable)
+		returned = true
+		return err
+	})
+	if !returned {
+		h.wedged.Store(true)
+	}
+	return tx, err
+}
+
+// touchMetas reads a byte of each meta page.
+func (h *boltHandle) touchMetas() error {
+	base := *(*unsafe.Pointer)(unsafe.Pointer(&h.db.Info().Data)) // the mapping
+	for slot := range int64(2) {
+		if *(*byte)(unsafe.Add(base, slot*h.pageSize)) != byte(slot) { // the page's number, which comes first
+			return corruptf("no meta page where it should be")
+		}
+	}
+	return nil
 }
 
 // lockTimeout returns LockTimeout, or what stands for 0.

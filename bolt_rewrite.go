@@ -22,13 +22,17 @@ const (
 	// memory until it is committed.
 	rewriteChunk  = 4 << 20
 	rewriteWrites = 4096
+
+	// rewriteFill is how full a page is that a full one is split into: most of what
+	// is new comes in order, and does not come back to it.
+	rewriteFill = 0.9
 )
 
 // rewrite implements [rewriter]. It works on a copy of the file, in transactions
 // of some size, so that memory does not grow with the work. The copy takes the
 // file's name when it is complete, synced and verified, as that of Compact does:
 // until then the file is untouched.
-func (s *BoltStore) rewrite(ctx context.Context, fn func(tx writeTx) error) (done bool, err error) {
+func (s *BoltStore) rewrite(ctx context.Context, always bool, fn func(tx writeTx) error) (done bool, err error) {
 	if err := s.calls.enter(); err != nil {
 		return false, err
 	}
@@ -45,7 +49,7 @@ func (s *BoltStore) rewrite(ctx context.Context, fn func(tx writeTx) error) (don
 		return false, fmt.Errorf("userdata: rewrite: %w", err)
 	}
 	defer release()
-	if info, err := os.Stat(s.path); err != nil || info.Size() <= rewriteInMemory {
+	if info, err := os.Stat(s.path); err != nil || !always && info.Size() <= rewriteInMemory {
 		return false, err
 	}
 	return true, s.rewriteCopy(ctx, old, fn)
@@ -62,8 +66,8 @@ func (s *BoltStore) rewriteCopy(ctx context.Context, old *boltHandle, fn func(tx
 	defer func() {
 		if !taken { // also if fn panics
 			tmp.Close()
-			os.Remove(tmp.Name())
 		}
+		os.Remove(tmp.Name()) // in vain once it has another name
 	}()
 	if _, err := old.writeTo(&contextWriter{ctx: ctx, w: tmp}); err != nil {
 		return fmt.Errorf("userdata: rewrite: copy: %w", err)
@@ -123,7 +127,7 @@ type changedBucket struct {
 func (w *boltTx) begin() error {
 	w.buckets, w.pending, w.writes = map[string]*changedBucket{}, 0, 0
 	return w.h.guard(func() (err error) {
-		w.tx, err = w.h.db.Begin(true)
+		w.tx, err = w.h.beginTx(true)
 		if err == nil && w.version == 0 {
 			w.version = boltVersion(w.tx)
 		}
@@ -152,6 +156,7 @@ func (w *boltTx) bucket(name string) *changedBucket {
 	b, known := w.buckets[name]
 	if !known {
 		if found := w.tx.Bucket([]byte(name)); found != nil {
+			found.FillPercent = rewriteFill
 			b = &changedBucket{Bucket: found, sum: sumOf(found)}
 		}
 		w.buckets[name] = b
@@ -244,7 +249,7 @@ func (w *boltTx) put(bucket string, key, value []byte) error {
 			if err != nil {
 				return boltWriteError(bucket, nil, err)
 			}
-			created.FillPercent = 0.9 // most of what is new comes in order
+			created.FillPercent = rewriteFill
 			b = &changedBucket{Bucket: created}
 			w.buckets[bucket] = b
 		}

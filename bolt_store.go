@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -32,7 +33,8 @@ const closePatience = 10 * time.Second
 // because a commit before it failed, waits for [Options.LockTimeout] and then
 // returns [ErrLocked].
 type BoltStore struct {
-	path    string
+	given   string  // the path as the caller has it
+	path    string  // an absolute one: the working directory may change
 	opts    Options // with the defaults in place
 	log     *slog.Logger
 	trusted bool // the file's structure was checked in full when it was opened
@@ -49,6 +51,7 @@ type BoltStore struct {
 	// are of whoever takes a turn, or writes.
 	turn     turn
 	seen     uint64
+	replaced bool // another process has put a new file in the place of the old one
 	onChange func(Snapshot) error
 
 	// writer has room for one token: who puts it in may write. Unlike bbolt's own
@@ -82,7 +85,11 @@ type BoltStore struct {
 // regular file; and those of the file system, such as [fs.ErrNotExist] and
 // [fs.ErrPermission]. All name the path.
 func OpenBolt(path string, opts *Options) (*BoltStore, error) {
-	s := &BoltStore{path: path, writer: make(chan struct{}, 1)}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("userdata: open %s: %w", path, err)
+	}
+	s := &BoltStore{given: path, path: absolute, writer: make(chan struct{}, 1)}
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -98,7 +105,7 @@ func OpenBolt(path string, opts *Options) (*BoltStore, error) {
 
 // Path returns the path that the store was opened with. It is safe for
 // concurrent use, and after Close.
-func (s *BoltStore) Path() string { return s.path }
+func (s *BoltStore) Path() string { return s.given }
 
 // dispose closes a handle that nothing uses any more.
 func (s *BoltStore) dispose(h *boltHandle) {

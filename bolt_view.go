@@ -44,12 +44,14 @@ func (s *BoltStore) View(ctx context.Context, fn func(Snapshot) error) error {
 // begin begins a read transaction, with one user.
 func (h *boltHandle) begin() (*pin, error) {
 	p := &pin{h: h, users: 1}
-	err := h.guard(func() (err error) {
-		if p.tx, err = h.db.Begin(false); err == nil {
-			p.snap, err = newBoltSnapshot(p.tx, h.span)
-		}
-		return err
-	})
+	tx, err := h.beginTx(false)
+	if err == nil {
+		p.tx = tx
+		err = h.guard(func() (err error) {
+			p.snap, err = newBoltSnapshot(tx, h.span)
+			return err
+		})
+	}
 	if err != nil {
 		p.end()
 		return nil, err

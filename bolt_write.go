@@ -27,7 +27,8 @@ type boltWriter struct {
 	name   string
 	cursor *bbolt.Cursor // in the bucket of that name; nil if it does not exist
 
-	found []found // of the change set at hand, what is under its keys
+	sums  map[string]bucketSum // of buckets that keep none and were not written to yet, if paths is not nil
+	found []found              // of the change set at hand, what is under its keys
 }
 
 // A found is what is under the key of a change, if that is known.
@@ -60,6 +61,11 @@ func (w *boltWriter) verify(changes []Change) error {
 			if tree, found, err = w.paths.Bucket([]byte(ch.Bucket)); err != nil {
 				return pageFault(ch.Bucket, nil, err)
 			}
+			if found && tree.Sequence() == 0 {
+				if err := w.addUp(ch.Bucket, &tree); err != nil {
+					return err
+				}
+			}
 		}
 		check := w.paths.Put
 		if ch.Value == nil {
@@ -73,6 +79,43 @@ func (w *boltWriter) verify(changes []Change) error {
 		}
 	}
 	return nil
+}
+
+// addUp works out the sum of a bucket that keeps none, with a reader that is careful.
+func (w *boltWriter) addUp(name string, tree *pages.Tree) error {
+	if _, known := w.sums[name]; known {
+		return nil
+	}
+	c := cursors.Get().(*pages.Cursor)
+	defer cursors.Put(c)
+	c.Reset(tree)
+	var sum bucketSum
+	key, value, err := c.Next()
+	for ; key != nil; key, value, err = c.Next() {
+		if value != nil {
+			sum = sum.with(key, value)
+		}
+	}
+	if err != nil {
+		return pageFault(name, nil, err)
+	}
+	if w.sums == nil {
+		w.sums = map[string]bucketSum{}
+	}
+	w.sums[name] = sum
+	return nil
+}
+
+// sum returns the sum of a bucket before it is written to.
+func (w *boltWriter) sum(name string, b *bbolt.Bucket) bucketSum {
+	if w.paths == nil || b.Sequence() != 0 {
+		return sumOf(b)
+	}
+	sum, known := w.sums[name]
+	if known {
+		w.sums[name] = 0 // from here on, its sequence number says it
+	}
+	return sum
 }
 
 // find returns a function that returns the value under the key of the i-th change,
@@ -136,7 +179,7 @@ func (w *boltWriter) writeBucket(changes []Change, known []found) error {
 	b := w.tx.Bucket(name)
 	var sum bucketSum
 	if b != nil {
-		sum = sumOf(b)
+		sum = w.sum(changes[0].Bucket, b)
 		if last, _ := b.Cursor().Last(); bytes.Compare(changes[0].Key, last) > 0 {
 			b.FillPercent = appendFill
 		}

@@ -119,6 +119,7 @@ type Order[T any] struct{ order order }
 type order struct {
 	col  *column
 	desc bool
+	name string // of a column that has to be found in the table first: see RowColumn
 }
 
 // An Assignment is a new value for a column.
@@ -170,8 +171,11 @@ func Not[T any](p Predicate[T]) Predicate[T] { return Predicate[T]{&negation{exp
 // into memory first. It must not keep or change the record, nor use the
 // session, whose methods return [ErrConcurrentUse] meanwhile.
 func Match[T any](fn func(*T) bool) Predicate[T] {
-	if fn == nil {
+	switch {
+	case fn == nil:
 		return Predicate[T]{errNilMatch}
+	case reflect.TypeFor[T]() == reflect.TypeFor[Row]():
+		return Predicate[T]{errRowMatch}
 	}
 	return Predicate[T]{&match{func(p unsafe.Pointer) bool { return fn((*T)(p)) }}}
 }

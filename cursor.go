@@ -25,27 +25,29 @@ func (q Query[T]) After(cursor string) Query[T] {
 // record in the query's order. Take that of a page's last record for
 // [Query.After]. [ErrInvalid] if the query makes no sense, or the record holds
 // values that can't be stored.
-func (q Query[T]) Cursor(record *T) (string, error) {
-	if err := q.q.check("cursor"); err != nil {
+func (q Query[T]) Cursor(record *T) (string, error) { return q.q.cursorOf(unsafe.Pointer(record)) }
+
+// cursorOf returns the cursor of the record at p.
+func (q *query) cursorOf(p unsafe.Pointer) (string, error) {
+	if err := q.check("cursor"); err != nil {
 		return "", err
 	}
-	if record == nil {
-		return "", q.q.fault("cursor", invalidf("the record is nil"))
+	if p == nil {
+		return "", q.fault("cursor", invalidf("the record is nil"))
 	}
-	p := unsafe.Pointer(record)
-	key, err := q.q.table.keyOf(p)
+	key, err := q.table.keyOf(p)
 	if err != nil {
 		return "", err
 	}
 	e := newEncoder()
 	defer e.free()
-	columns := q.q.sortColumns()
+	columns := q.sortColumns()
 	e.enc.EncodeArrayLen(2 + len(columns))
-	e.enc.EncodeUint(uint64(q.q.orderSum()))
+	e.enc.EncodeUint(uint64(q.orderSum()))
 	e.enc.EncodeBytes(key)
 	for _, o := range columns {
 		if err := o.col.codec.encode(e, o.col.at(p)); err != nil {
-			return "", &RecordError{Op: "cursor", Table: q.q.table.name, Key: q.q.table.keyValue(key), Column: o.col.name, Err: err}
+			return "", &RecordError{Op: "cursor", Table: q.table.name, Key: q.table.keyValue(key), Column: o.col.name, Err: err}
 		}
 	}
 	return base64.RawURLEncoding.EncodeToString(e.buf.Bytes()), nil

@@ -155,7 +155,7 @@ func (t *RowTable) Get(ctx context.Context, s *Session, key any) (*Row, error) {
 	}
 	defer s.leave()
 	if s.db.tables[t.table.name] != t.table {
-		return nil, &RecordError{Op: "get", Table: t.table.name, Err: invalidf("the table is of another database")}
+		return nil, &RecordError{Op: "get", Table: t.table.name, Err: errOtherDatabase}
 	}
 	encoded, err := t.key(key)
 	if err != nil {
@@ -174,44 +174,40 @@ func (t *RowTable) Get(ctx context.Context, s *Session, key any) (*Row, error) {
 // key encodes a key that a caller hands in.
 func (t *RowTable) key(key any) ([]byte, error) {
 	v := reflect.New(t.table.key.codec.typ).Elem()
-	err := setPlain(v, key)
-	if text, isText := key.(string); isText && err != nil {
-		err = parseLiteral(v, text)
-	}
-	if err != nil {
+	if err := setValue(v, key); err != nil {
 		return nil, err
 	}
 	return t.table.keyFrom(nil, v.Interface())
+}
+
+// setValue sets v to a value as [Row.Set] takes it, or to what a text stands for,
+// as [Row.SetText] takes it.
+func setValue(v reflect.Value, value any) error {
+	err := setPlain(v, value)
+	if text, isText := value.(string); isText && err != nil {
+		v.SetZero()
+		if err := parseLiteral(v, text); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		return nil
+	}
+	return err
 }
 
 // All returns the rows in the order of their keys, those after the given key if it
 // is not nil, at most limit of them if it is not negative. It does what
 // [Query.Rows] does.
 func (t *RowTable) All(ctx context.Context, s *Session, after any, limit int) iter.Seq2[*Row, error] {
-	return func(yield func(*Row, error) bool) {
-		q := query{s: s, table: t.table, limit: limit}
-		if s.db.tables[t.table.name] != t.table {
-			q.err = q.fault("rows", invalidf("the table is of another database"))
+	q := t.Select(s)
+	q.q.limit = limit
+	if after != nil {
+		key, err := t.key(after)
+		if err != nil && q.q.err == nil {
+			q.q.err = q.q.fault("rows", err)
 		}
-		if after != nil {
-			key, err := t.key(after)
-			if err != nil && q.err == nil {
-				q.err = q.fault("rows", err)
-			}
-			q.after = &candidate{key: key}
-		}
-		r := newRows(q)
-		for {
-			p, err := r.next(ctx)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if p == nil || !yield(&Row{t.table, p}, nil) {
-				return
-			}
-		}
+		q.q.after = &candidate{key: key}
 	}
+	return q.Rows(ctx)
 }
 
 // A Row is a record whose type is not known when the program is compiled. It
@@ -247,11 +243,11 @@ func (r *Row) at(c *column) reflect.Value { return reflect.NewAt(c.codec.typ, c.
 
 // column returns the column of that name.
 func (r *Row) column(name string) (*column, error) {
-	i := slices.IndexFunc(r.table.columns, func(c *column) bool { return c.name == name })
-	if i < 0 {
-		return nil, &RecordError{Table: r.table.name, Column: name, Err: invalidf("the table has no such column")}
+	c, err := r.table.columnNamed(name)
+	if err != nil {
+		return nil, &RecordError{Table: r.table.name, Column: name, Err: err}
 	}
-	return r.table.columns[i], nil
+	return c, nil
 }
 
 // Get returns the value of a column, as Values has it. [ErrInvalid] if there is no

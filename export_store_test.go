@@ -37,6 +37,23 @@ func Handles(s *BoltStore) int {
 // Recover does what the store does after a failed commit.
 func Recover(s *BoltStore, txid uint64) (applied bool, err error) { return s.recover(txid) }
 
+// Reopen gives the store a new handle.
+func Reopen(s *BoltStore) error { return s.reopen() }
+
+// OpenBetween is OpenStore with a call of between after the schema was compared, and
+// before it is watched.
+func OpenBetween(ctx context.Context, store Store, opts *Options, between func(), tables ...Mapped) (*DB, error) {
+	db, err := newDB(store, opts, tables)
+	if err == nil {
+		err = db.open(ctx, opts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	between()
+	return db, db.watch(ctx)
+}
+
 // GateHeld reports whether somebody has the gate of the store's shared file.
 func GateHeld(s *BoltStore) bool {
 	err := tryGate(s.own, true)

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // A Migration is a change of the schema, or of the records, that a program makes
@@ -224,31 +225,64 @@ func DropTable(table string) Step {
 // one. Old must be the type that the file has, and New the declared one; a pointer
 // stands for a column that may be null. The new values must fit the size that the
 // declared column has. The key can't be converted: [RewriteRecords] can change it.
-func ConvertColumn[Old, New any](table, column string, fn func(Old) (New, error)) Step {
+func ConvertColumn[Old, New any](table, name string, fn func(Old) (New, error)) Step {
+	return convertStep(table, name, func(e *evolution, was ColumnSchema) (old, now *column, err error) {
+		if old, err = convertedColumn(reflect.TypeFor[Old](), name); err != nil {
+			return nil, nil, err
+		}
+		if now, err = convertedColumn(reflect.TypeFor[New](), name); err != nil {
+			return nil, nil, err
+		}
+		now.size = e.db.declaredSize(table, name, now)
+		return old, now, nil
+	}, func(from, to unsafe.Pointer) (err error) {
+		*(*New)(to), err = fn(*(*Old)(from))
+		return err
+	})
+}
+
+// RetypeColumn is [ConvertColumn] for who does not know the types when the program
+// is compiled: fn makes the new value of each old one, both as [Row.Get] returns
+// them, and the column becomes what the schema says, which must not be a key.
+func RetypeColumn(table string, to ColumnSchema, fn func(any) (any, error)) Step {
+	var old, now *column
+	return convertStep(table, to.Name, func(_ *evolution, was ColumnSchema) (_, _ *column, err error) {
+		if old, err = schemaColumn(was); err != nil {
+			return nil, nil, err
+		}
+		now, err = schemaColumn(to)
+		return old, now, err
+	}, func(from, target unsafe.Pointer) error {
+		v, err := fn(plainValue(reflect.NewAt(old.codec.typ, from).Elem()))
+		if err != nil {
+			return err
+		}
+		return setPlain(reflect.NewAt(now.codec.typ, target).Elem(), v)
+	})
+}
+
+// convertStep gives a column another type. The first function returns the column as
+// the file has it and as it is to be, the second makes a new value of an old one.
+func convertStep(table, name string, columns func(e *evolution, was ColumnSchema) (old, now *column, err error), convert func(from, to unsafe.Pointer) error) Step {
 	return Step{func(e *evolution) error {
-		s, place, ok := e.has(table, column)
+		s, place, ok := e.has(table, name)
 		if !ok {
 			return nil
 		}
-		fault := func(err error) error { return fmt.Errorf("convert column %s of %s: %w", column, table, err) }
-		old, err := convertedColumn(reflect.TypeFor[Old](), column)
-		if err != nil {
-			return fault(err)
-		}
-		now, err := convertedColumn(reflect.TypeFor[New](), column)
-		if err != nil {
-			return fault(err)
-		}
+		fault := func(err error) error { return fmt.Errorf("convert column %s of %s: %w", name, table, err) }
 		was := s.Columns[place]
-		if was.Key {
+		old, now, err := columns(e, was)
+		if err != nil {
+			return fault(err)
+		}
+		if was.Key || now.key {
 			return fault(fmt.Errorf("%w: it is the key: use RewriteRecords", ErrSchema))
 		}
 		if o := old.schema(); o.Type != was.Type || o.Nullable != was.Nullable {
 			return fault(fmt.Errorf("%w: the file has column %q, the function takes %q", ErrSchema, was, o))
 		}
-		now.size = e.db.declaredSize(table, column, now)
 		s.Columns[place] = now.schema()
-		if err := e.dropIndexes(table, func(x IndexSchema) bool { return slices.Contains(x.Columns, column) }); err != nil {
+		if err := e.dropIndexes(table, func(x IndexSchema) bool { return slices.Contains(x.Columns, name) }); err != nil {
 			return err
 		}
 		s.Indexes = e.tables[table].Indexes
@@ -258,9 +292,21 @@ func ConvertColumn[Old, New any](table, column string, fn func(Old) (New, error)
 			return nil
 		}
 		c := &converter{layout: newLayout(s), column: now, columns: make([][]byte, len(s.Columns))}
-		c.convert = func(b []byte) ([]byte, error) { return convertValue(old, now, b, fn) }
+		c.convert = func(b []byte) ([]byte, error) { return convertValue(old, now, b, convert) }
 		return e.rewriteTable(table, c.value)
 	}}
+}
+
+// schemaColumn returns a column as a schema describes it, outside any table.
+func schemaColumn(s ColumnSchema) (*column, error) {
+	t, err := typeNamed(s.Type)
+	if err != nil {
+		return nil, err
+	}
+	if s.Nullable {
+		t = reflect.PointerTo(t)
+	}
+	return newColumn(&codecBuilder{done: map[reflect.Type]*valueCodec{}}, field{goName: s.Name, typ: t, tag: tag{name: s.Name, size: s.Size, key: s.Key}})
 }
 
 // convertedColumn returns a column of a type, outside any table.
@@ -284,23 +330,21 @@ func (db *DB) declaredSize(table, name string, c *column) int {
 	return t.columns[i].size
 }
 
-// convertValue decodes one value, calls fn, and encodes what that returns.
-func convertValue[Old, New any](old, now *column, b []byte, fn func(Old) (New, error)) ([]byte, error) {
-	var from Old
-	if err := decodeValue(old.codec, b, pointerTo(&from)); err != nil {
+// convertValue decodes one value, calls fn, and encodes what that makes.
+func convertValue(old, now *column, b []byte, fn func(from, to unsafe.Pointer) error) ([]byte, error) {
+	from, to := old.codec.newValue(), now.codec.newValue()
+	if err := decodeValue(old.codec, b, from); err != nil {
 		return nil, err
 	}
-	to, err := fn(from)
-	if err != nil {
+	if err := fn(from, to); err != nil {
 		return nil, err
 	}
-	p := pointerTo(&to)
 	if now.size > 0 {
-		if n, unit := now.length(p); n > now.size {
+		if n, unit := now.length(to); n > now.size {
 			return nil, invalidf("%d %s, at most %d", n, unit, now.size)
 		}
 	}
-	return now.encoded(p)
+	return now.encoded(to)
 }
 
 // A converter replaces one column in stored records.

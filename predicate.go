@@ -441,6 +441,7 @@ func (x *nonsense) check() error { return x.err }
 var (
 	errZeroColumn = newNonsense("a zero Column: make it with ColumnOf")
 	errNilMatch   = newNonsense("a Match of a nil function")
+	errRowMatch   = newNonsense("a Match of rows: use RowQuery.Filter")
 )
 
 func newNonsense(why string) *nonsense {

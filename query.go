@@ -50,11 +50,7 @@ func (t *Table[T]) Select(s *Session) Query[T] {
 // Where keeps the records for which all the predicates are true, and those of
 // earlier calls.
 func (q Query[T]) Where(predicates ...Predicate[T]) Query[T] {
-	more := conjunction(exprsOf(predicates))
-	if err := more.check(); err != nil && q.q.err == nil {
-		q.q.err = q.q.fault("query", err)
-	}
-	q.q.where = append(slices.Clip(q.q.where), more...)
+	q.q.restrict(exprsOf(predicates))
 	return q
 }
 
@@ -72,10 +68,7 @@ func (q Query[T]) OrderBy(orders ...Order[T]) Query[T] {
 
 // Limit answers with at most n records.
 func (q Query[T]) Limit(n int) Query[T] {
-	if n < 0 && q.q.err == nil {
-		q.q.err = q.q.fault("query", invalidf("a limit of %d", n))
-	}
-	q.q.limit = n
+	q.q.setLimit(n)
 	return q
 }
 
@@ -98,24 +91,7 @@ func (q Query[T]) Untracked() Query[T] {
 // All returns the records.
 func (q Query[T]) All(ctx context.Context) ([]*T, error) {
 	var out []*T
-	err := q.q.do("select", func() error {
-		found, err := q.q.find(ctx)
-		if err != nil {
-			return err
-		}
-		if !q.q.untracked {
-			q.q.s.reserve(q.q.table, len(found))
-		}
-		out = make([]*T, 0, len(found))
-		for _, c := range found {
-			p, err := q.q.show(c)
-			if err != nil {
-				return err
-			}
-			out = append(out, (*T)(p))
-		}
-		return nil
-	})
+	err := q.q.all(ctx, func(n int) { out = make([]*T, 0, n) }, func(p unsafe.Pointer) { out = append(out, (*T)(p)) })
 	if err != nil {
 		return nil, err
 	}
@@ -171,28 +147,13 @@ func (q Query[T]) First(ctx context.Context) (*T, error) {
 // nothing, so a record that moves ahead in the order comes again.
 func (q Query[T]) Rows(ctx context.Context) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
-		r := newRows(q.q)
-		for {
-			p, err := r.next(ctx)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if p == nil || !yield((*T)(p), nil) {
-				return
-			}
-		}
+		q.q.each(ctx, func(p unsafe.Pointer, err error) bool { return yield((*T)(p), err) })
 	}
 }
 
 // Count returns how many records there are.
 func (q Query[T]) Count(ctx context.Context) (int, error) {
-	n := 0
-	err := q.q.do("count", func() (err error) {
-		n, err = q.q.count(ctx)
-		return err
-	})
-	return n, err
+	return q.q.number("count", ctx, (*query).count)
 }
 
 // Exists reports whether there is any record.
@@ -217,12 +178,7 @@ func (q Query[T]) Update(ctx context.Context, assignments ...Assignment[T]) (int
 	for i, a := range assignments {
 		list[i] = a.assignment
 	}
-	n := 0
-	err := q.q.do("update", func() (err error) {
-		n, err = q.q.update(ctx, list)
-		return err
-	})
-	return n, err
+	return q.q.number("update", ctx, func(q *query, ctx context.Context) (int, error) { return q.update(ctx, list) })
 }
 
 // Delete marks the records to be deleted by the next Commit, and returns how many
@@ -230,20 +186,79 @@ func (q Query[T]) Update(ctx context.Context, assignments ...Assignment[T]) (int
 // forgotten; others are held in memory as bytes until the commit, which is
 // refused if someone else has changed one. [ErrReadOnly] in a View.
 func (q Query[T]) Delete(ctx context.Context) (int, error) {
-	n := 0
-	err := q.q.do("delete", func() (err error) {
-		n, err = q.q.delete(ctx)
+	return q.q.number("delete", ctx, (*query).delete)
+}
+
+// Explain says what the query reads, without reading it. Errors: [ErrInvalid] for
+// a query that makes no sense; [ErrClosed], [ErrConcurrentUse].
+func (q Query[T]) Explain() (Plan, error) { return q.q.explain() }
+
+// restrict adds conditions, and notes if they make no sense.
+func (q *query) restrict(more conjunction) {
+	if err := more.check(); err != nil && q.err == nil {
+		q.err = q.fault("query", err)
+	}
+	q.where = append(slices.Clip(q.where), more...)
+}
+
+// setLimit is Query.Limit.
+func (q *query) setLimit(n int) {
+	if n < 0 && q.err == nil {
+		q.err = q.fault("query", invalidf("a limit of %d", n))
+	}
+	q.limit = n
+}
+
+// all calls begin with the number of answers, then show with each of them.
+func (q *query) all(ctx context.Context, begin func(n int), show func(unsafe.Pointer)) error {
+	return q.do("select", func() error {
+		found, err := q.find(ctx)
+		if err != nil {
+			return err
+		}
+		if !q.untracked {
+			q.s.reserve(q.table, len(found))
+		}
+		begin(len(found))
+		for _, c := range found {
+			p, err := q.show(c)
+			if err != nil {
+				return err
+			}
+			show(p)
+		}
+		return nil
+	})
+}
+
+// each is Query.Rows.
+func (q *query) each(ctx context.Context, yield func(unsafe.Pointer, error) bool) {
+	r := newRows(*q)
+	for {
+		p, err := r.next(ctx)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if p == nil || !yield(p, nil) {
+			return
+		}
+	}
+}
+
+// number runs an operation that says how many records there are.
+func (q *query) number(op string, ctx context.Context, fn func(*query, context.Context) (int, error)) (n int, err error) {
+	err = q.do(op, func() (err error) {
+		n, err = fn(q, ctx)
 		return err
 	})
 	return n, err
 }
 
-// Explain says what the query reads, without reading it. Errors: [ErrInvalid] for
-// a query that makes no sense; [ErrClosed], [ErrConcurrentUse].
-func (q Query[T]) Explain() (Plan, error) {
-	var p Plan
-	err := q.q.do("explain", func() error {
-		p = q.q.plan().explain()
+// explain is Query.Explain.
+func (q *query) explain() (p Plan, err error) {
+	err = q.do("explain", func() error {
+		p = q.plan().explain()
 		return nil
 	})
 	return p, err

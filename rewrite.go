@@ -30,15 +30,15 @@ type rewriter interface {
 	// rewrite calls fn with a transaction and makes its writes durable, all of
 	// them or none: none if fn returns an error or panics. Nobody else writes
 	// meanwhile. It reports false, and has done nothing, if the store is so small
-	// that it is better done in memory.
-	rewrite(ctx context.Context, fn func(tx writeTx) error) (done bool, err error)
+	// that it is better done in memory, unless it is told always to do it.
+	rewrite(ctx context.Context, always bool, fn func(tx writeTx) error) (done bool, err error)
 }
 
 // rewrite runs fn in a write transaction of the store. bulk says that it may
 // write more than memory should hold. If somebody else was faster it is run again.
 func rewrite(ctx context.Context, store Store, bulk bool, fn func(tx writeTx) error) error {
 	if r, ok := store.(rewriter); ok && bulk {
-		if done, err := r.rewrite(ctx, fn); done || err != nil {
+		if done, err := r.rewrite(ctx, false, fn); done || err != nil {
 			return err
 		}
 	}

@@ -90,7 +90,7 @@ const (
 
 // A Change is one write to a store.
 type Change struct {
-	Bucket string
+	Bucket string // not empty, at most MaxKeySize
 	Key    []byte // not empty, at most MaxKeySize
 	Value  []byte // the bytes to write, at most MaxValueSize; nil deletes
 	Expect Expectation
@@ -116,6 +116,8 @@ func (c *ChangeSet) Validate() error {
 		switch {
 		case ch.Bucket == "":
 			return fmt.Errorf("userdata: change %d: %w", i, invalidf("empty bucket name"))
+		case len(ch.Bucket) > MaxKeySize:
+			return fmt.Errorf("userdata: change %d in %.64s…: bucket name of %d bytes, at most %d: %w", i, ch.Bucket, len(ch.Bucket), MaxKeySize, ErrTooLarge)
 		case len(ch.Key) == 0:
 			return fmt.Errorf("userdata: change %d in %s: %w", i, ch.Bucket, invalidf("empty key"))
 		case len(ch.Key) > MaxKeySize:

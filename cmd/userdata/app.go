@@ -1,72 +1,36 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
-	"strconv"
-	"strings"
-	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/seed-5df914be/userdata"
-	"github.com/spf13/cobra"
 )
 
-// An app holds the flags that all commands have.
+// An app holds the flags that all commands have, and those that many have.
 type app struct {
-	path string
-	echo bool
+	path   string
+	echo   bool
+	utc    bool
+	format string
 }
 
-var table, columns = userdata.UserdataTable, userdata.UserdataColumns
+// defaultPath is the file that is used if neither --db nor USERDATA_DB names one.
+const defaultPath = "userdata.db"
 
-// options returns how the file is opened for a command.
-func (a *app) options(cmd *cobra.Command, readOnly bool) *userdata.Options {
-	opts := &userdata.Options{ReadOnly: readOnly}
-	if a.echo {
-		opts.Logger = slog.New(&echoHandler{cmd.ErrOrStderr()})
-	}
-	return opts
-}
-
-// read runs fn with a session on the file, which must exist.
-func (a *app) read(cmd *cobra.Command, fn func(ctx context.Context, s *userdata.Session) error) error {
-	db, err := userdata.Open(a.path, a.options(cmd, true), table)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no file %s: 'put' makes one, --db names another", a.path)
-	}
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	s := db.NewSession()
-	defer s.Close()
-	return fn(cmd.Context(), s)
-}
-
-// write runs fn in a transaction on the file. If create is false it must exist.
-func (a *app) write(cmd *cobra.Command, create bool, fn func(ctx context.Context, s *userdata.Session) error) error {
-	if _, err := os.Stat(a.path); !create && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no file %s: 'put' makes one, --db names another", a.path)
-	}
-	db, err := userdata.Open(a.path, a.options(cmd, false), table)
-	if err != nil {
-		return err
-	}
-	err = db.Transact(cmd.Context(), func(s *userdata.Session) error { return fn(cmd.Context(), s) })
-	return errors.Join(err, db.Close())
-}
-
-// find returns the record of a user.
-func find(ctx context.Context, s *userdata.Session, id string) (*userdata.Userdata, error) {
-	u, err := table.Get(ctx, s, id)
-	if errors.Is(err, userdata.ErrNotFound) {
-		return nil, noUser(id)
-	}
-	return u, err
+// addFlags gives the root the flags that all commands have.
+func (a *app) addFlags(root *cobra.Command) {
+	path := cmp.Or(os.Getenv("USERDATA_DB"), defaultPath)
+	root.PersistentFlags().StringVar(&a.path, "db", path, "the `file` that holds the records; the variable USERDATA_DB names another default")
+	root.PersistentFlags().Lookup("db").DefValue = defaultPath
+	root.PersistentFlags().BoolVar(&a.echo, "echo", false, "print each thing that the library does to stderr")
+	root.PersistentFlags().BoolVar(&a.utc, "utc", false, "show times in UTC, not in local time")
+	_ = root.MarkPersistentFlagFilename("db")
 }
 
 // An echoHandler prints the library's lines as they are.
@@ -78,34 +42,15 @@ func (h *echoHandler) Enabled(context.Context, slog.Level) bool { return true }
 func (h *echoHandler) WithAttrs([]slog.Attr) slog.Handler       { return h }
 func (h *echoHandler) WithGroup(string) slog.Handler            { return h }
 func (h *echoHandler) Handle(_ context.Context, r slog.Record) error {
-	_, err := fmt.Fprintln(h.w, r.Message)
+	_, err := fmt.Fprintln(h.w, printable(r.Message))
 	return err
 }
 
-// printable returns text with control characters shown as escapes, so that a
-// value can't play tricks on the terminal.
-func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if strconv.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			q := strconv.QuoteRuneToASCII(r)
-			b.WriteString(q[1 : len(q)-1])
-		}
+// options returns how the file is opened for a command.
+func (a *app) options(cmd *cobra.Command, readOnly bool) *userdata.Options {
+	opts := &userdata.Options{ReadOnly: readOnly, Program: "userdata (the tool)"}
+	if a.echo {
+		opts.Logger = slog.New(&echoHandler{cmd.ErrOrStderr()})
 	}
-	return b.String()
-}
-
-// parseTime reads a point in time; one without a zone is local.
-func parseTime(s string) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
-	}
-	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, usageError{fmt.Errorf("%q is no time: write 2026-10-12, \"2026-10-12 19:58\" or 2026-10-12T19:58:00Z", s)}
+	return opts
 }

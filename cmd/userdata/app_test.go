@@ -52,7 +52,7 @@ func TestExitStatus(t *testing.T) {
 		userdata.ErrConflict:             exitConflict,
 		userdata.ErrLocked:               exitLocked,
 		userdata.ErrInvalid:              exitError,
-		noUser("tom"):                    exitNotFound,
+		noRecord{"userdata", "tom"}:      exitNotFound,
 		usageError{fmt.Errorf("a flag")}: exitUsage,
 	} {
 		if got := exitStatus(fmt.Errorf("wrapped: %w", err)); got != want {
