@@ -46,7 +46,7 @@ type options struct {
 	command                   string // what was called, for the reports
 	quick, scaling, long      bool
 	seed                      uint64
-	budget, limit             time.Duration
+	budget, limit, slow       time.Duration
 }
 
 // parse reads the flags. Those of -quick are the defaults of others.
@@ -68,6 +68,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	flags.Uint64Var(&o.seed, "seed", 1, "`seed` of what is drawn")
 	flags.DurationVar(&o.budget, "budget", 200*time.Millisecond, "`time` of one peer's turn at an operation; a turn is one repetition at least")
 	flags.DurationVar(&o.limit, "limit", 5*time.Minute, "`time` in which a peer must load the file of the operation open")
+	flags.DurationVar(&o.slow, "slow", time.Minute, "a peer whose load takes longer than this `time` has one round only")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -164,7 +165,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	cfg := config{
 		command: o.command,
-		n:       o.rows, rounds: o.rounds, large: o.large, seed: o.seed, budget: o.budget, limit: o.limit, each: o.each,
+		n:       o.rows, rounds: o.rounds, large: o.large, seed: o.seed, budget: o.budget, limit: o.limit, slow: o.slow, each: o.each,
 		dir: dir, say: progress(stderr),
 	}
 	if o.scaling {

@@ -21,6 +21,7 @@ type config struct {
 	seed   uint64
 	budget time.Duration // of one turn of one op
 	limit  time.Duration // of loading the large file
+	slow   time.Duration // a peer whose load takes longer has one round only; 0 is no bound
 	each   int           // commits of one of the 64 committers at a time
 	ops    []*op
 	peers  []*peer
@@ -45,13 +46,14 @@ type run struct {
 	cells  map[string]map[string]*cell
 	larges map[string]*large
 	out    map[string]bool // peers that failed
+	once   map[string]bool // peers that are too slow for more than one round
 	fsync  []float64
 	faults []error
 }
 
 // newRun prepares a run.
 func newRun(cfg config) *run {
-	r := &run{config: cfg, corpus: newCorpus(cfg.n), cells: map[string]map[string]*cell{}, larges: map[string]*large{}, out: map[string]bool{}}
+	r := &run{config: cfg, corpus: newCorpus(cfg.n), cells: map[string]map[string]*cell{}, larges: map[string]*large{}, out: map[string]bool{}, once: map[string]bool{}}
 	r.total = r.corpus.tally()
 	for _, o := range cfg.ops {
 		r.cells[o.name] = map[string]*cell{}
@@ -92,7 +94,7 @@ func (r *run) round(ctx context.Context, round int) error {
 	r.fsync = append(r.fsync, samples...)
 	turns := map[string]*turn{}
 	for i, p := range r.peers {
-		if p.absent != "" || r.out[p.name] {
+		if p.absent != "" || r.out[p.name] || r.once[p.name] {
 			continue
 		}
 		t := &turn{model: newModel(r.corpus, r.total), peer: p, dir: filepath.Join(dir, p.name), large: r.larges[p.name], budget: r.budget, each: r.each}
@@ -146,6 +148,10 @@ func (r *run) turn(ctx context.Context, o *op, t *turn, round int) bool {
 	switch {
 	case err == nil:
 		c.samples[round] = cost
+		if load := time.Duration(cost * float64(r.n)); o.name == "load" && r.slow > 0 && load > r.slow {
+			r.once[t.peer.name] = true
+			c.note = fmt.Sprintf("one round only, since it took %.0f s", load.Seconds())
+		}
 		if t.allocs != nil && (c.allocs == nil || *t.allocs > *c.allocs) {
 			c.allocs = t.allocs
 		}

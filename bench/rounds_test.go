@@ -121,3 +121,24 @@ func TestWrongAnswersDoNotCount(t *testing.T) {
 		})
 	}
 }
+
+// TestSlowPeersHaveOneRound makes sure that a peer that is too slow is in the first
+// round only, and that the report says so.
+func TestSlowPeersHaveOneRound(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.rounds, cfg.slow = 2, 1
+	cfg.ops, cfg.peers = []*op{opNamed("load"), opNamed("get")}, []*peer{bboltPeer}
+	r := newRun(cfg)
+	if err := r.all(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rep := r.report()
+	for _, res := range rep.Results {
+		if len(res.Samples) != 1 {
+			t.Errorf("%s: got %v, want one sample", res.Op, res.Samples)
+		}
+	}
+	if len(rep.missing()) != 1 {
+		t.Errorf("got %q, want one line", rep.missing())
+	}
+}
