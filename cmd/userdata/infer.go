@@ -59,6 +59,10 @@ func (f *finder) add(r *record) error {
 			continue
 		}
 		if err := t.addJSON(v.text, v.place); err != nil {
+			var bad *badInput
+			if errors.As(err, &bad) {
+				bad.err = fmt.Errorf("column %s: %w", printable(v.name), bad.err)
+			}
 			return err
 		}
 	}
@@ -358,7 +362,7 @@ func chooseKey(s *userdata.TableSchema, key string) error {
 	if key != "" {
 		return usageError{fmt.Errorf("--key %s: there is no such column%s", printable(key), didYouMean(key, names))}
 	}
-	return usageError{fmt.Errorf("no column is called id: --key names the column that tells records apart, --number makes one%s", didYouMean("", names))}
+	return usageError{fmt.Errorf("no column is called id: --key names the column that tells records apart, --number makes one: there are %s", printable(strings.Join(names, ", ")))}
 }
 
 // find reads all records of an input, and finds the columns that they have.
