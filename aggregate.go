@@ -276,9 +276,9 @@ func (g *grouper) addEntry(sc *scanner, x *index, e indexEntry) (form []byte, er
 	if err := sc.follow(x, key, e); err != nil {
 		return nil, err
 	}
-	v := g.col.codec.newValue()
-	if err := decodeValue(g.col.codec, sc.row.columns[g.col.place], v); err != nil {
-		return nil, g.table.recordError("read", key, g.col.name, err)
+	v, err := g.table.decodeColumn(&sc.row, g.col)
+	if err != nil {
+		return nil, err
 	}
 	g.groups[string(form)] = &group{value: v, count: 1}
 	return form, nil

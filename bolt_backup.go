@@ -23,10 +23,10 @@ func (s *BoltStore) WriteTo(ctx context.Context, w io.Writer) (n int64, err erro
 		return 0, err
 	}
 	defer s.calls.leave()
-	h, err := s.beginView(ctx)
+	p, err := s.beginView(ctx)
 	if err == nil {
-		defer s.endView(h)
-		n, err = h.writeTo(&contextWriter{ctx: ctx, w: w})
+		defer s.endView(p)
+		n, err = p.h.writeTo(&contextWriter{ctx: ctx, w: w})
 	}
 	if err != nil {
 		return n, fmt.Errorf("userdata: backup: %w", err)
@@ -102,24 +102,37 @@ func (s *BoltStore) backup(ctx context.Context, path string) error {
 		return err
 	}
 	defer os.Remove(f.Name()) // in vain once it has another name
-	h, err := s.beginView(ctx)
-	if err == nil {
-		_, err = h.writeTo(&contextWriter{ctx: ctx, w: f, progress: s.progress("backup")})
-		s.endView(h)
-	}
-	if err == nil {
-		err = pathless(f.Sync())
-	}
-	if err == nil {
-		err = s.verifyCopy(f)
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
+	defer f.Close()           // for the second time, unless Options.Progress panics
+	if err := s.copyTo(ctx, f); err != nil {
 		return err
+	}
+	if err := f.Close(); err != nil {
+		return pathless(err)
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
 		return pathless(err)
 	}
 	return syncFolder(path)
+}
+
+// copyTo writes a copy of the file to f, syncs and verifies it.
+func (s *BoltStore) copyTo(ctx context.Context, f *os.File) error {
+	p, err := s.beginView(ctx)
+	if err != nil {
+		return err
+	}
+	err = func() error {
+		defer s.endView(p)
+		_, err := p.h.writeTo(&contextWriter{ctx: ctx, w: f, progress: s.progress("backup")})
+		return err
+	}()
+	if err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return pathless(err)
+	}
+	return s.verifyCopy(f)
 }
 
 // progress returns a function that tells Options.Progress how much of some work is

@@ -182,8 +182,10 @@ func (s *BoltStore) commitBatch(calls []*applyCall) {
 			fail(calls, err)
 			return
 		}
-		again := s.attempt(h, calls)
-		release()
+		again := func() []*applyCall {
+			defer release()
+			return s.attempt(h, calls)
+		}()
 		if len(again) == len(calls) && len(calls) > 1 {
 			for _, c := range calls {
 				s.commitBatch([]*applyCall{c})
@@ -237,7 +239,7 @@ func (s *BoltStore) ready(calls []*applyCall) (h *boltHandle, release func(), er
 	if err := s.outlast(s.oldViews); err != nil {
 		return nil, nil, err
 	}
-	if size+growth(calls) < h.span {
+	if size+growth(calls, size, h.pageSize) < h.span {
 		return h, func() {}, nil
 	}
 	return h, func() { h.remapped(); s.resume() }, s.hold()
@@ -247,7 +249,7 @@ func (s *BoltStore) ready(calls []*applyCall) (h *boltHandle, release func(), er
 // under way.
 func (h *boltHandle) remapped() {
 	h.guard(func() error {
-		tx, err := h.db.Begin(false)
+		tx, err := h.beginTx(false)
 		if err != nil {
 			return err
 		}
@@ -311,6 +313,7 @@ func (s *BoltStore) hold() error {
 	if err != nil {
 		s.resume()
 	}
+	s.unpin(s.handle)
 	return err
 }
 
@@ -322,13 +325,15 @@ func (s *BoltStore) resume() {
 	s.signal()
 }
 
-// growth is more than the calls can make the file grow by: each key rewrites the
-// pages from the root to its leaf, and the freelist is written anew.
-func growth(calls []*applyCall) int64 {
-	const perKey, perCommit = 10 << 12, 1 << 20
-	n := int64(perCommit)
+// growth is more than the calls can make a file of that size grow by: each key
+// rewrites the pages from the root to its leaf, and what is beside them, each value
+// may need pages of its own, and the list of free pages is written anew, with 8 bytes
+// for each page at most.
+func growth(calls []*applyCall, size, pageSize int64) int64 {
+	const pagesPerKey, perCommit = 12, 1 << 20
+	n := perCommit + size/pageSize*8
 	for _, c := range calls {
-		n += int64(len(c.changes.Changes))*perKey + 2*int64(c.size())
+		n += int64(len(c.changes.Changes))*pagesPerKey*pageSize + 2*int64(c.size())
 	}
 	return n
 }
@@ -338,8 +343,9 @@ func growth(calls []*applyCall) int64 {
 // that has spoiled the transaction, or all of them if it could not be committed
 // and one of them alone may be the reason.
 func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCall) {
-	var tx *bbolt.Tx
-	if err := h.guard(func() (err error) { tx, err = h.db.Begin(true); return err }); err != nil {
+	s.unpin(h)
+	tx, err := h.beginTx(true)
+	if err != nil {
 		h.broken = true
 		fail(calls, err)
 		return nil
@@ -361,16 +367,24 @@ func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCa
 	if written == 0 {
 		return nil
 	}
-	h.db.AllocSize = int(min(max(tx.Size(), minFileGrowth), maxFileGrowth))
+	h.db.AllocSize = int(min(max(tx.Size()/8, minFileGrowth), maxFileGrowth))
 	txid := uint64(tx.ID())
-	err := h.guard(tx.Commit)
-	if err == nil {
-		s.seen = txid
+	if err = h.guard(tx.Commit); err == nil {
+		s.committed(h, txid)
 		return nil
 	}
 	h.broken = true
 	h.abandon(tx)
 	return s.settle(calls, txid, errnoOf(err))
+}
+
+// committed takes notice of a transaction that is in the file.
+func (s *BoltStore) committed(h *boltHandle, txid uint64) {
+	s.seen = txid
+	s.mu.Lock()
+	idle := h.outdate(txid + 1) // see boltVersion
+	s.mu.Unlock()
+	idle.endIfAny()
 }
 
 // settle finds out what became of a transaction whose commit failed, and sets the
@@ -403,7 +417,7 @@ func (h *boltHandle) apply(w *boltWriter, changes *ChangeSet, dirty bool) (began
 		if dirty {
 			version = math.MaxUint64 // of no snapshot: what is here nobody has read
 		}
-		if err := changes.check(version, w.get); err != nil {
+		if err := changes.check(version, w.find(changes.Changes)); err != nil {
 			return err
 		}
 		if len(changes.Changes) == 0 {
@@ -426,7 +440,8 @@ func (h *boltHandle) abandon(tx *bbolt.Tx) {
 		return nil
 	})
 	if err != nil {
-		h.broken, h.wedged = true, true
+		h.broken = true
+		h.wedged.Store(true)
 	}
 }
 
@@ -444,6 +459,9 @@ func (s *BoltStore) recover(txid uint64) (applied bool, err error) {
 		return false, fmt.Errorf("%w: %s takes no more changes until it is opened again: %w", ErrUnknownOutcome, s.path, err)
 	}
 	if err := s.reopen(); err != nil {
+		if errors.Is(err, errLockLost) {
+			s.failed = err
+		}
 		s.log.Error("userdata: the file could not be opened again after a failure", "path", s.path, "error", err)
 	}
 	return newest == txid, nil
@@ -509,6 +527,7 @@ func (s *BoltStore) replaceHandle(h *boltHandle, same bool) (unused *boltHandle)
 	old := s.handle
 	s.handle = h
 	old.retired = true
+	old.unpin().endIfAny()
 	if old.views == 0 {
 		return old
 	}

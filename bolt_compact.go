@@ -59,9 +59,16 @@ func (s *BoltStore) compact(ctx context.Context) error {
 		return err
 	}
 	defer os.Remove(tmp.Name()) // in vain once it has another name
+	filled := false
+	defer func() {
+		if !filled { // also if Options.Progress panics
+			tmp.Close()
+		}
+	}()
 	if err := s.fill(ctx, tmp, old); err != nil {
-		return errors.Join(err, tmp.Close())
+		return err
 	}
+	filled = true
 	return s.takeOver(tmp, old)
 }
 
@@ -69,6 +76,7 @@ func (s *BoltStore) compact(ctx context.Context) error {
 // It is verified and synced then.
 func (s *BoltStore) fill(ctx context.Context, tmp *os.File, from *boltHandle) error {
 	return s.prepare(tmp, func(to *boltHandle) error {
+		defer to.close()
 		var version uint64
 		err := from.snapshot(func(snap Snapshot) error {
 			version = snap.Version()
@@ -238,6 +246,9 @@ func (s *BoltStore) takeOver(tmp *os.File, old *boltHandle) error {
 	}
 	h, err := openHandle(tmp, s.path, &s.opts)
 	if err != nil {
+		if errors.Is(err, errLockLost) {
+			s.failed = err
+		}
 		s.log.Error("userdata: the compacted file could not be opened yet", "path", s.path, "error", err)
 		return nil // it is complete: the next commit tries again
 	}

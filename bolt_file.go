@@ -133,7 +133,10 @@ func createFile(path string) error {
 		return err
 	}
 	defer os.Remove(tmp)
-	return publish(tmp, path)
+	if err := publish(tmp, path); !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // fillEmpty puts a new database in place of the empty file at path, which is
@@ -186,15 +189,12 @@ func tempFile(path string) (*os.File, error) {
 }
 
 // publish gives the synced file tmp the name path too, if that is free, and syncs
-// the folder. It is no error if it is not: see createFile.
+// the folder. Its error is fs.ErrExist if it is not.
 func publish(tmp, path string) error {
 	err := os.Link(tmp, path)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err != nil { // a file system without hard links
+	if err != nil && !errors.Is(err, fs.ErrExist) { // a file system without hard links
 		if _, err := os.Lstat(path); err == nil {
-			return nil
+			return fs.ErrExist
 		}
 		err = os.Rename(tmp, path)
 	}

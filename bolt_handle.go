@@ -2,14 +2,17 @@ package userdata
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -21,10 +24,16 @@ const (
 	// for which bbolt would wait for all readers and copy what it is about to write.
 	unixMmapSize = 4 << 30 * (math.MaxInt >> 62)
 
-	// A file grows by its own size, within these bounds: bbolt's fixed 16 MiB
+	// A file grows by an eighth of its size, within these bounds: bbolt's fixed 16 MiB
 	// would make every small file that large.
 	minFileGrowth = 64 << 10
-	maxFileGrowth = 16 << 20
+	maxFileGrowth = 4 << 20
+
+	// Up to this size of the file, its free pages are kept in bbolt's array: that
+	// gives pages beside each other, in the order of the file, which are synced
+	// faster than those that the map picks. But to take a page from it costs as much
+	// time as it has pages.
+	maxArraySize = 256 << 20
 )
 
 // A boltHandle is one opening of the file by bbolt. A store has one, but for the
@@ -35,18 +44,26 @@ type boltHandle struct {
 	log  *slog.Logger
 
 	// span is how many bytes of the file are mapped, at least.
-	span int64
+	span, pageSize int64
 
 	// broken tells that a write transaction of this handle failed: it must not
-	// write any more. wedged tells that it can't be closed either, since bbolt
-	// panicked while it held its own locks. Both are the writer's.
-	broken, wedged bool
+	// write any more. It is the writer's.
+	broken bool
+
+	// wedged tells that bbolt panicked while it held its own locks: no transaction
+	// can begin any more, and the handle can't be closed.
+	wedged atomic.Bool
 
 	// views counts the reads that use the handle; retired tells that it is no
 	// longer the store's, and is to be closed after the last of them. Both are
 	// under the store's lock.
 	views   int
 	retired bool
+
+	// pin is what reads share, if there is one. latest is the version of the last
+	// state that was seen. Both are under the store's lock.
+	pin    *pin
+	latest uint64
 
 	closed bool
 }
@@ -56,6 +73,9 @@ type boltHandle struct {
 // process may not have it.
 func openHandle(own *os.File, path string, o *Options) (*boltHandle, error) {
 	bo := boltOptions(o)
+	if info, err := os.Stat(path); err == nil && info.Size() <= maxArraySize {
+		bo.FreelistType = bbolt.FreelistArrayType
+	}
 	h, err := tryHandle(own, path, bo, o.Logger)
 	if errors.Is(err, syscall.ENOMEM) && bo.InitialMmapSize > 0 {
 		o.Logger.Info("userdata: no address space for a large mapping, opening without", "path", path, "size", bo.InitialMmapSize)
@@ -82,6 +102,7 @@ func tryHandle(own *os.File, path string, bo *bbolt.Options, log *slog.Logger) (
 	if err != nil {
 		if h.file != nil {
 			h.file.Close() // bbolt has done so already, unless it panicked
+			err = errors.Join(err, relock(own, !bo.ReadOnly))
 		}
 		return nil, boltOpenError(err)
 	}
@@ -89,8 +110,21 @@ func tryHandle(own *os.File, path string, bo *bbolt.Options, log *slog.Logger) (
 	if err != nil {
 		return nil, errors.Join(pathless(err), h.close())
 	}
+	h.pageSize = int64(h.db.Info().PageSize)
 	h.span = mappedSize(max(info.Size(), int64(bo.InitialMmapSize)))
 	return h, nil
+}
+
+// errLockLost says that the store has a file open without its lock.
+var errLockLost = fmt.Errorf("%w by another process, which took the lock while it was being opened", ErrLocked)
+
+// relock takes the file's lock again, which a bbolt that fails to open it lets go of.
+func relock(own *os.File, alone bool) error {
+	err := tryLock(own, alone)
+	if errors.Is(err, errHeld) {
+		return errLockLost
+	}
+	return err
 }
 
 // boltOptions translates options, whose zero values stand for defaults.
@@ -110,6 +144,8 @@ func boltOptions(o *Options) *bbolt.Options {
 // boltOpenError translates an error of bbolt.Open.
 func boltOpenError(err error) error {
 	switch {
+	case errors.Is(err, errLockLost):
+		return err
 	case errors.Is(err, berrors.ErrTimeout):
 		return ErrLocked
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
@@ -141,7 +177,7 @@ func (h *boltHandle) close() error {
 	if h.file != nil {
 		err = h.file.Close()
 	}
-	if h.wedged {
+	if h.wedged.Load() {
 		return err
 	}
 	closing := h.guard(h.db.Close)
@@ -165,23 +201,37 @@ func (h *boltHandle) guard(fn func() error) (err error) {
 	return fn()
 }
 
-// view runs the function of a View, which is the caller's: its panics go on. But a
-// fault at an address in the mapped file is the file's fault, and becomes
-// ErrCorrupt.
-func (h *boltHandle) view(base uintptr, size int64, fn func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		r := recover()
-		if r == nil {
-			return // or Goexit
+// beginTx begins a transaction of bbolt's, unless that could not end. The meta pages
+// are looked at first: if the file is too short to have them, bbolt would find out with
+// its locks held.
+func (h *boltHandle) beginTx(writable bool) (tx *bbolt.Tx, err error) {
+	if h.wedged.Load() {
+		return nil, corruptf("bbolt has failed in this file before")
+	}
+	if err := h.guard(h.touchMetas); err != nil {
+		return nil, err
+	}
+	returned := false
+	err = h.guard(func() (err error) {
+		tx, err = h.db.Begin(writable)
+		returned = true
+		return err
+	})
+	if !returned {
+		h.wedged.Store(true)
+	}
+	return tx, err
+}
+
+// touchMetas reads a byte of each meta page.
+func (h *boltHandle) touchMetas() error {
+	base := *(*unsafe.Pointer)(unsafe.Pointer(&h.db.Info().Data)) // the mapping
+	for slot := range int64(2) {
+		if *(*byte)(unsafe.Add(base, slot*h.pageSize)) != byte(slot) { // the page's number, which comes first
+			return corruptf("no meta page where it should be")
 		}
-		fault, ok := r.(interface{ Addr() uintptr })
-		if !ok || fault.Addr() < base || fault.Addr() >= base+uintptr(size) {
-			panic(r)
-		}
-		err = corruptf("the file is shorter than it says, or can't be read: %v", r)
-	}()
-	return fn()
+	}
+	return nil
 }
 
 // lockTimeout returns LockTimeout, or what stands for 0.

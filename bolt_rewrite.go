@@ -66,8 +66,8 @@ func (s *BoltStore) rewriteCopy(ctx context.Context, old *boltHandle, fn func(tx
 	defer func() {
 		if !taken { // also if fn panics
 			tmp.Close()
-			os.Remove(tmp.Name())
 		}
+		os.Remove(tmp.Name()) // in vain once it has another name
 	}()
 	if _, err := old.writeTo(&contextWriter{ctx: ctx, w: tmp}); err != nil {
 		return fmt.Errorf("userdata: rewrite: copy: %w", err)
@@ -127,7 +127,7 @@ type changedBucket struct {
 func (w *boltTx) begin() error {
 	w.buckets, w.pending, w.writes = map[string]*changedBucket{}, 0, 0
 	return w.h.guard(func() (err error) {
-		w.tx, err = w.h.db.Begin(true)
+		w.tx, err = w.h.beginTx(true)
 		if err == nil && w.version == 0 {
 			w.version = boltVersion(w.tx)
 		}
@@ -146,7 +146,7 @@ func (w *boltTx) commit() error {
 				return err
 			}
 		}
-		w.h.db.AllocSize = int(min(max(w.tx.Size(), minFileGrowth), maxFileGrowth))
+		w.h.db.AllocSize = int(min(max(w.tx.Size()/8, minFileGrowth), maxFileGrowth))
 		return w.tx.Commit()
 	})
 }

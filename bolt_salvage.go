@@ -125,14 +125,6 @@ func (sv *salvage) run(path, target string) error {
 	if err := syncPath(tmp); err != nil {
 		return err
 	}
-	return publishNew(tmp, target)
-}
-
-// publishNew is publish for a file that must not be there yet.
-func publishNew(tmp, target string) error {
-	if _, err := os.Lstat(target); err == nil {
-		return fs.ErrExist
-	}
 	return publish(tmp, target)
 }
 

@@ -201,3 +201,26 @@ func TestSalvageOfNothing(t *testing.T) {
 		t.Errorf("the new file: got %v, want none", err)
 	}
 }
+
+// A file that is there already stays as it is: when Salvage begins, and when somebody
+// puts it there meanwhile.
+func TestSalvageOverFile(t *testing.T) {
+	t.Parallel()
+	path, _ := notesFile(t, 300, false)
+	for _, meanwhile := range []bool{false, true} {
+		target := filepath.Join(t.TempDir(), "out.db")
+		opts := &userdata.SalvageOptions{}
+		write := func() { ok(t, os.WriteFile(target, []byte("another's"), 0o600)) }
+		if meanwhile {
+			opts.Progress = func(string, int, int) { write() }
+		} else {
+			write()
+		}
+		if _, err := userdata.Salvage(t.Context(), path, target, opts); !errors.Is(err, fs.ErrExist) {
+			t.Errorf("meanwhile %v: got %v, want fs.ErrExist", meanwhile, err)
+		}
+		if got := string(fileBytes(t, target)); got != "another's" {
+			t.Errorf("meanwhile %v: the file is %.20q, want it as it was", meanwhile, got)
+		}
+	}
+}

@@ -153,7 +153,7 @@ func (s *BoltStore) lockTurn(ctx context.Context) error {
 			return errors.Join(err, unlock(s.own))
 		}
 		s.own.Close()
-		s.own, s.seen = f, 0
+		s.own, s.seen, s.replaced = f, 0, true
 	}
 }
 
@@ -210,6 +210,12 @@ func (s *BoltStore) refresh() error {
 		return nil
 	}
 	s.seen = 0
+	if s.replaced {
+		if _, err := inspect(s.own); err != nil {
+			return err
+		}
+		s.replaced = false
+	}
 	if err := s.handle.close(); err != nil {
 		return err
 	}

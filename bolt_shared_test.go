@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -128,6 +129,95 @@ func TestSharedCompact(t *testing.T) {
 		if all, _, err := contents(s); len(all["a"]) != 20 || len(all["b"]) != 20 || err != nil {
 			t.Errorf("got %v, %v, want 20 entries in each", all, err)
 		}
+	}
+}
+
+// The turn after this one belongs to who waits for it, not to who has just had it
+// and wants another at once.
+func TestSharedTurns(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has a gate")
+	}
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "test.db")
+	first, second := openBoltFile(t, path, shared), openBoltFile(t, path, shared)
+	for i := range 20 {
+		done := make(chan error, 1)
+		err := first.View(t.Context(), func(userdata.Snapshot) error {
+			go func() { done <- second.Apply(context.Background(), change(fmt.Sprint(i), "x", userdata.ExpectNothing)) }()
+			for begun := time.Now(); !userdata.GateHeld(first); runtime.Gosched() {
+				if time.Since(begun) > 5*time.Second {
+					return errors.New("nobody waits at the gate")
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, _, err := contents(first)
+		if err = errors.Join(err, <-done); err != nil || len(all["a"]) != i+1 {
+			t.Errorf("turn %d: got %d entries, %v, want %d: the other's turn was first", i, len(all["a"]), err, i+1)
+		}
+	}
+}
+
+// A rack is a record as two versions of a program declare it.
+type (
+	rackOld struct {
+		ID string `userdata:"id,key"`
+		N  int    `userdata:"n"`
+	}
+	rackNew struct {
+		ID   string  `userdata:"id,key"`
+		N    int     `userdata:"n"`
+		Note *string `userdata:"note"`
+	}
+)
+
+var (
+	racksOld = userdata.NewTable[rackOld]("racks")
+	racksNew = userdata.NewTable[rackNew]("racks")
+)
+
+// A program of before, whose table another process has changed, is told so: what it
+// would write lacks the new column.
+func TestSharedSchema(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "test.db")
+	old, err := userdata.Open(path, shared, racksOld)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	add := func(db *userdata.DB, record any) error {
+		return db.Transact(t.Context(), func(s *userdata.Session) error { return s.Add(record) })
+	}
+	same, err := userdata.Open(path, shared, racksOld)
+	if err := errors.Join(err, add(old, &rackOld{ID: "1"})); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(add(same, &rackOld{ID: "2"}), add(old, &rackOld{ID: "3"}), same.Close()); err != nil {
+		t.Errorf("with the same schema: got %v, want nil", err)
+	}
+	changed, err := userdata.Open(path, shared, racksNew)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer changed.Close()
+	for range 2 {
+		if err := add(old, &rackOld{ID: "4"}); !errors.Is(err, userdata.ErrSchema) {
+			t.Errorf("commit: got %v, want ErrSchema", err)
+		}
+		if _, err := racksOld.Get(t.Context(), old.NewSession(), "1"); !errors.Is(err, userdata.ErrSchema) {
+			t.Errorf("Get: got %v, want ErrSchema", err)
+		}
+	}
+	if err := add(changed, &rackNew{ID: "4"}); err != nil {
+		t.Error(err)
+	}
+	if n, err := racksNew.Select(changed.NewSession()).Count(t.Context()); n != 4 || err != nil {
+		t.Errorf("got %d records, %v, want 4", n, err)
 	}
 }
 

@@ -3,7 +3,9 @@ package userdata
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"go.etcd.io/bbolt"
@@ -14,12 +16,15 @@ import (
 // A boltSnapshot reads the mapped file as one bbolt read transaction sees it. The
 // transaction keeps the pages from being used anew; they are read by package pages,
 // which does not trust them. Beyond the end of the file there is a fault, which is
-// for the caller to expect: see boltHandle.view.
+// for the caller to expect: see pin.view. It is safe for concurrent use.
 type boltSnapshot struct {
 	version uint64
 	file    pages.Map
-	recent  []boltBucket // those asked for
+	recent  atomic.Pointer[[]boltBucket] // those asked for; replaced, never changed
 }
+
+// maxRecent is how many buckets a snapshot remembers.
+const maxRecent = 64
 
 // A boltBucket is a bucket of a snapshot, or the lack of one.
 type boltBucket struct {
@@ -77,17 +82,26 @@ func (s *boltSnapshot) Buckets() ([]string, error) {
 
 // bucket returns the bucket, whose tree is empty if it does not exist.
 func (s *boltSnapshot) bucket(name string) (*boltBucket, error) {
-	for i := range s.recent {
-		if s.recent[i].name == name {
-			return &s.recent[i], nil
+	recent := s.recent.Load()
+	if recent != nil {
+		for i := range *recent {
+			if (*recent)[i].name == name {
+				return &(*recent)[i], nil
+			}
 		}
 	}
 	tree, found, err := s.file.Bucket([]byte(name))
 	if err != nil {
 		return nil, pageFault(name, nil, err)
 	}
-	s.recent = append(s.recent, boltBucket{name, tree, found})
-	return &s.recent[len(s.recent)-1], nil
+	b := boltBucket{name, tree, found}
+	if recent == nil {
+		s.recent.Store(&[]boltBucket{b})
+	} else if len(*recent) < maxRecent {
+		more := append(slices.Clip(*recent), b) // if somebody else adds one too, one of them is forgotten
+		s.recent.Store(&more)
+	}
+	return &b, nil
 }
 
 // pageFault says where the pages are not what they should be.

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
-
-	"go.etcd.io/bbolt"
 )
 
 // defaultLockTimeout stands for a LockTimeout of 0.
@@ -34,7 +33,8 @@ const closePatience = 10 * time.Second
 // because a commit before it failed, waits for [Options.LockTimeout] and then
 // returns [ErrLocked].
 type BoltStore struct {
-	path    string
+	given   string  // the path as the caller has it
+	path    string  // an absolute one: the working directory may change
 	opts    Options // with the defaults in place
 	log     *slog.Logger
 	trusted bool // the file's structure was checked in full when it was opened
@@ -51,6 +51,7 @@ type BoltStore struct {
 	// are of whoever takes a turn, or writes.
 	turn     turn
 	seen     uint64
+	replaced bool // another process has put a new file in the place of the old one
 	onChange func(Snapshot) error
 
 	// writer has room for one token: who puts it in may write. Unlike bbolt's own
@@ -84,7 +85,11 @@ type BoltStore struct {
 // regular file; and those of the file system, such as [fs.ErrNotExist] and
 // [fs.ErrPermission]. All name the path.
 func OpenBolt(path string, opts *Options) (*BoltStore, error) {
-	s := &BoltStore{path: path, writer: make(chan struct{}, 1)}
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("userdata: open %s: %w", path, err)
+	}
+	s := &BoltStore{given: path, path: absolute, writer: make(chan struct{}, 1)}
 	if opts != nil {
 		s.opts = *opts
 	}
@@ -100,80 +105,7 @@ func OpenBolt(path string, opts *Options) (*BoltStore, error) {
 
 // Path returns the path that the store was opened with. It is safe for
 // concurrent use, and after Close.
-func (s *BoltStore) Path() string { return s.path }
-
-// View implements [Store]. The context is looked at before fn is called, not
-// while it runs. Errors besides fn's: the context's, [ErrClosed], and
-// [ErrCorrupt] if the file can't be read where fn looks at it.
-func (s *BoltStore) View(ctx context.Context, fn func(Snapshot) error) error {
-	if err := s.calls.enter(); err != nil {
-		return err
-	}
-	defer s.calls.leave()
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("userdata: view: %w", err)
-	}
-	h, err := s.beginView(ctx)
-	if err != nil {
-		return fmt.Errorf("userdata: view: %s: %w", s.path, err)
-	}
-	defer s.endView(h)
-	return h.snapshot(fn)
-}
-
-// snapshot runs fn with a snapshot of the file.
-func (h *boltHandle) snapshot(fn func(Snapshot) error) error {
-	var tx *bbolt.Tx
-	var snap *boltSnapshot
-	err := h.guard(func() (err error) {
-		if tx, err = h.db.Begin(false); err == nil {
-			snap, err = newBoltSnapshot(tx, h.span)
-		}
-		return err
-	})
-	if tx != nil {
-		defer h.guard(tx.Rollback)
-	}
-	if err != nil {
-		return fmt.Errorf("userdata: view: %w", err)
-	}
-	return h.view(h.db.Info().Data, h.span, func() error { return fn(snap) })
-}
-
-// beginView counts a read in, and returns the handle that it is to use.
-func (s *BoltStore) beginView(ctx context.Context) (*boltHandle, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	var h *boltHandle
-	err := s.await(ctx, 0, func() bool {
-		if s.held {
-			return false
-		}
-		h = s.handle
-		h.views++
-		s.viewing++
-		return true
-	})
-	if err != nil {
-		s.leave()
-	}
-	return h, err
-}
-
-// endView counts a read out. The last one that uses a retired handle closes it.
-func (s *BoltStore) endView(h *boltHandle) {
-	s.mu.Lock()
-	h.views--
-	s.viewing--
-	last := h.retired && h.views == 0
-	s.signal()
-	s.mu.Unlock()
-	if last {
-		s.dispose(h)
-	}
-	s.leave()
-}
+func (s *BoltStore) Path() string { return s.given }
 
 // dispose closes a handle that nothing uses any more.
 func (s *BoltStore) dispose(h *boltHandle) {
@@ -269,6 +201,7 @@ func (s *BoltStore) views() int {
 
 // release closes the file. Nothing uses it any more.
 func (s *BoltStore) release() error {
+	s.unpin(s.handle)
 	var err error
 	if ownsLock || !s.opts.Shared { // else it was closed after the last turn
 		err = s.handle.close()

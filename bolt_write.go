@@ -4,12 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/seed-5df914be/userdata/internal/pages"
 )
+
+// appendFill is how full bbolt leaves a page that it splits where keys are added
+// behind all others: no more will come before those. Where keys come in between,
+// its own half is best: what is fuller is split again by the next few.
+const appendFill = 0.9
 
 // A boltWriter applies change sets in one write transaction, each on top of those
 // before.
@@ -20,6 +26,15 @@ type boltWriter struct {
 
 	name   string
 	cursor *bbolt.Cursor // in the bucket of that name; nil if it does not exist
+
+	sums  map[string]bucketSum // of buckets that keep none and were not written to yet, if paths is not nil
+	found []found              // of the change set at hand, what is under its keys
+}
+
+// A found is what is under the key of a change, if that is known.
+type found struct {
+	value []byte // nil for nothing
+	known bool
 }
 
 // distrust makes the writer check what it touches. Nothing was written yet.
@@ -46,6 +61,11 @@ func (w *boltWriter) verify(changes []Change) error {
 			if tree, found, err = w.paths.Bucket([]byte(ch.Bucket)); err != nil {
 				return pageFault(ch.Bucket, nil, err)
 			}
+			if found && tree.Sequence() == 0 {
+				if err := w.addUp(ch.Bucket, &tree); err != nil {
+					return err
+				}
+			}
 		}
 		check := w.paths.Put
 		if ch.Value == nil {
@@ -59,6 +79,56 @@ func (w *boltWriter) verify(changes []Change) error {
 		}
 	}
 	return nil
+}
+
+// addUp works out the sum of a bucket that keeps none, with a reader that is careful.
+func (w *boltWriter) addUp(name string, tree *pages.Tree) error {
+	if _, known := w.sums[name]; known {
+		return nil
+	}
+	c := cursors.Get().(*pages.Cursor)
+	defer cursors.Put(c)
+	c.Reset(tree)
+	var sum bucketSum
+	key, value, err := c.Next()
+	for ; key != nil; key, value, err = c.Next() {
+		if value != nil {
+			sum = sum.with(key, value)
+		}
+	}
+	if err != nil {
+		return pageFault(name, nil, err)
+	}
+	if w.sums == nil {
+		w.sums = map[string]bucketSum{}
+	}
+	w.sums[name] = sum
+	return nil
+}
+
+// sum returns the sum of a bucket before it is written to.
+func (w *boltWriter) sum(name string, b *bbolt.Bucket) bucketSum {
+	if w.paths == nil || b.Sequence() != 0 {
+		return sumOf(b)
+	}
+	sum, known := w.sums[name]
+	if known {
+		w.sums[name] = 0 // from here on, its sequence number says it
+	}
+	return sum
+}
+
+// find returns a function that returns the value under the key of the i-th change,
+// or nil if there is none, and remembers it for write.
+func (w *boltWriter) find(changes []Change) func(i int) ([]byte, error) {
+	clear(w.found)
+	w.found = slices.Grow(w.found[:0], len(changes))[:len(changes)]
+	return func(i int) (value []byte, err error) {
+		if value, err = w.get(changes[i].Bucket, changes[i].Key); err == nil {
+			w.found[i] = found{value, true}
+		}
+		return value, err
+	}
 }
 
 // get returns the value under the key, or nil if there is none.
@@ -84,31 +154,35 @@ func (w *boltWriter) get(bucket string, key []byte) ([]byte, error) {
 	return value, nil
 }
 
-// write makes the changes. bbolt keeps the values' slices until the transaction is
-// committed, so they must not change before.
+// write makes the changes that find was called with. bbolt keeps the values' slices
+// until the transaction is committed, so they must not change before.
 func (w *boltWriter) write(changes []Change) error {
 	w.cursor = nil // of pages that change now
+	known := w.found
 	for len(changes) > 0 {
 		n := 1
 		for n < len(changes) && changes[n].Bucket == changes[0].Bucket {
 			n++
 		}
-		if err := w.writeBucket(changes[:n]); err != nil {
+		if err := w.writeBucket(changes[:n], known[:n]); err != nil {
 			return err
 		}
-		changes = changes[n:]
+		changes, known = changes[n:], known[n:]
 	}
 	return nil
 }
 
 // writeBucket makes changes that are all in one bucket, and keeps its sum. It
 // creates the bucket if a value is put into it.
-func (w *boltWriter) writeBucket(changes []Change) error {
+func (w *boltWriter) writeBucket(changes []Change, known []found) error {
 	name := []byte(changes[0].Bucket)
 	b := w.tx.Bucket(name)
 	var sum bucketSum
 	if b != nil {
-		sum = sumOf(b)
+		sum = w.sum(changes[0].Bucket, b)
+		if last, _ := b.Cursor().Last(); bytes.Compare(changes[0].Key, last) > 0 {
+			b.FillPercent = appendFill
+		}
 	}
 	for i := range changes {
 		ch := &changes[i]
@@ -120,8 +194,13 @@ func (w *boltWriter) writeBucket(changes []Change) error {
 			if b, err = w.tx.CreateBucket(name); err != nil {
 				return boltWriteError(ch.Bucket, nil, err)
 			}
+			b.FillPercent = appendFill
 		}
-		if old := b.Get(ch.Key); old != nil {
+		old := known[i].value
+		if !known[i].known {
+			old = b.Get(ch.Key)
+		}
+		if old != nil {
 			sum = sum.without(ch.Key, old)
 		}
 		if ch.Value == nil {

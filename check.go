@@ -84,17 +84,17 @@ func (s *BoltStore) check(ctx context.Context) (*CheckReport, error) {
 		return nil, err
 	}
 	defer s.unlockWriter()
-	h, err := s.beginView(ctx)
+	p, err := s.beginView(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer s.endView(h)
+	defer s.endView(p)
 	report := &CheckReport{}
 	if err := s.checkPages(report); err != nil {
 		return nil, err
 	}
 	c := &checker{ctx: ctx, report: report, progress: s.opts.Progress}
-	err = h.snapshot(func(snap Snapshot) error {
+	err = p.view(func(snap Snapshot) error {
 		c.snap = snap
 		return c.run()
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -306,6 +307,46 @@ func TestLinearizable(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The same where three databases, which are to each other what processes are, share
+// a file.
+func TestLinearizableShared(t *testing.T) {
+	histories := 1
+	if *long {
+		histories = 100
+	}
+	for name, newClient := range clients {
+		t.Run(name, func(t *testing.T) {
+			leakless(t)
+			for seed := range uint64(histories) {
+				path := filepath.Join(t.TempDir(), fmt.Sprint(seed))
+				var dbs [3]*userdata.DB
+				for i := range dbs {
+					db, err := userdata.Open(path, shared, cells)
+					ok(t, err)
+					dbs[i] = db
+				}
+				var next atomic.Int64
+				history := record(t, nil, func(*userdata.DB) client {
+					db := dbs[next.Add(1)%int64(len(dbs))]
+					call := newClient(db)
+					return func(ctx context.Context, _ *userdata.DB, op registerOp) (registerResult, error) {
+						return call(ctx, db, op)
+					}
+				}, seed, 6, 20)
+				if !porcupine.CheckOperations(registerModel, history) {
+					t.Errorf("seed %d: the history of %d calls is not linearizable", seed, len(history))
+				}
+				if len(history) < 6*20/4 {
+					t.Errorf("seed %d: got %d of %d calls through, want more", seed, len(history), 6*20)
+				}
+				for _, db := range dbs {
+					ok(t, db.Close())
+				}
+			}
+		})
 	}
 }
 

@@ -83,7 +83,7 @@ func (f sessionFile) read() (records, error) {
 	err := f.DB.View(ctx, func(s *userdata.Session) error {
 		return errors.Join(readAll(ctx, s, crashLinks, all), readAll(ctx, s, crashNotes, all), readAll(ctx, s, crashTags, all))
 	})
-	return all, errors.Join(err, userdata.CheckRecords(ctx, f.DB))
+	return all, errors.Join(err, wholeCheck(ctx, f.DB))
 }
 
 // readAll reads a table.

@@ -271,7 +271,7 @@ func useDamaged(ctx context.Context, path string, f *damageFile, older, large bo
 	read := func() {
 		u.read(ctx, db, state)
 		if large && u.missing != nil && !checked {
-			checked = checkPages(path) != nil || userdata.CheckRecords(ctx, db) != nil
+			checked = wholeCheck(ctx, db) != nil
 		}
 	}
 	read()

@@ -400,7 +400,7 @@ func TestNoDeadlockLittleAddressSpace(t *testing.T) {
 		t.Skip("the limit is set the Linux way, and the large mapping is made with 64-bit addresses")
 	}
 	t.Parallel()
-	script := `size=$(sed -n 's/^VmSize:[^0-9]*\([0-9]*\).*/\1/p' /proc/` + fmt.Sprint(os.Getpid()) + `/status); ulimit -v $((size + 3500000)); exec "$0" "$@"`
+	script := `size=$(env ` + littleEnv + `=size "$0" -test.run='^TestMapsAnew$' | sed -n 's/^VmSize:[^0-9]*\([0-9]*\).*/\1/p'); ulimit -v $((size + 3500000)); exec "$0" "$@"`
 	cmd := exec.Command("sh", "-c", script, os.Args[0], "-test.run=^Test(MapsAnew|NoDeadlock(Generated)?)$", "-test.count=1", "-test.parallel=4")
 	cmd.Env = append(os.Environ(), littleEnv+"=1")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -411,8 +411,14 @@ func TestNoDeadlockLittleAddressSpace(t *testing.T) {
 // TestMapsAnew makes sure that the test above does what it says: there the mapping
 // is small.
 func TestMapsAnew(t *testing.T) {
-	if os.Getenv(littleEnv) == "" {
+	switch os.Getenv(littleEnv) {
+	case "":
 		t.Skip("only in a process with little address space")
+	case "size": // of a process that has nothing mapped yet
+		status, err := os.ReadFile("/proc/self/status")
+		ok(t, err)
+		os.Stdout.Write(status)
+		return
 	}
 	var log strings.Builder
 	openBoltFile(t, filepath.Join(t.TempDir(), "a.db"), &userdata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})

@@ -184,12 +184,24 @@ returns [ErrConcurrentUse] instead of corrupting itself.
 
 # The file
 
-A commit is one bbolt write transaction, synced before Commit returns. Each value
-carries a checksum over its table, key and bytes, so a damaged record is
-[ErrCorrupt], never wrong data. One process has the file open at a time, others
-get [ErrLocked]; with [Options.ReadOnly] many may read. FORMAT.md in the
-repository describes every byte. Values are msgpack, readable without this
-package.
+A commit is on the disk when it returns. Commits that many goroutines make at the
+same time share a transaction and its syncs, each checked on its own. If the disk
+fails, the store makes the file sound again, opens it anew and looks whether the
+commit is in it, so an error means that nothing was changed; the one exception says
+so: [ErrUnknownOutcome].
+
+Each value carries a checksum over its table, key and bytes, and each bucket a count
+and a sum of what is in it: a damaged record is [ErrCorrupt], never wrong data, and
+in a file of up to 8 MiB Open finds what is missing, too. [DB.Check] looks at
+everything in a file of any size, and [Salvage] saves what can be read of a damaged
+one. No file kills or hangs the process.
+
+One process has the file open at a time, others get [ErrLocked]; with
+[Options.ReadOnly] many may read, and with [Options.Shared] processes take turns.
+[DB.Backup] copies the file while sessions go on, and [DB.Compact] makes it
+smaller. FORMAT.md in the repository describes every byte, and docs/reliability.md
+says what is promised, how that was tested, and what is not. Values are msgpack,
+readable without this package.
 
 # Errors
 
@@ -215,6 +227,6 @@ mostly come in a [RecordError] with table, key and column. Several are joined.
 
 No SQL, no joins. Whole records are read and written. One writer at a time. A key
 has at most 32,768 bytes. What a session adds, changes or deletes is held in memory
-until it is committed. The file does not shrink.
+until it is committed. The file shrinks by [DB.Compact] only.
 */
 package userdata

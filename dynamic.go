@@ -85,6 +85,7 @@ func rowTableOf(s TableSchema) (*RowTable, error) {
 	for i, c := range rt.columns {
 		if c.codec.typ == rawColumnType {
 			c.makeRaw(s.Columns[i])
+			rt.plain = false
 		}
 	}
 	t := newTable(s.Name, rt)

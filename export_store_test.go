@@ -2,7 +2,10 @@ package userdata
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"runtime"
+	"time"
 )
 
 // HoldWriter keeps others from writing until release is called.
@@ -11,12 +14,13 @@ func HoldWriter(s *BoltStore) (release func()) {
 	return s.unlockWriter
 }
 
-// AwaitQueue waits until n calls are queued.
+// AwaitQueue waits until n calls are queued. It panics if that takes too long.
 func AwaitQueue(s *BoltStore, n int) {
+	begun := time.Now()
 	for queued := -1; queued != n; runtime.Gosched() {
-		s.mu.Lock()
-		queued = len(s.queue)
-		s.mu.Unlock()
+		if queued = s.queued(); time.Since(begun) > 8*time.Second {
+			panic(fmt.Sprintf("%d calls are queued, not %d", queued, n))
+		}
 	}
 }
 
@@ -32,3 +36,29 @@ func Handles(s *BoltStore) int {
 
 // Recover does what the store does after a failed commit.
 func Recover(s *BoltStore, txid uint64) (applied bool, err error) { return s.recover(txid) }
+
+// Reopen gives the store a new handle.
+func Reopen(s *BoltStore) error { return s.reopen() }
+
+// OpenBetween is OpenStore with a call of between after the schema was compared, and
+// before it is watched.
+func OpenBetween(ctx context.Context, store Store, opts *Options, between func(), tables ...Mapped) (*DB, error) {
+	db, err := newDB(store, opts, tables)
+	if err == nil {
+		err = db.open(ctx, opts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	between()
+	return db, db.watch(ctx)
+}
+
+// GateHeld reports whether somebody has the gate of the store's shared file.
+func GateHeld(s *BoltStore) bool {
+	err := tryGate(s.own, true)
+	if err == nil {
+		leaveGate(s.own)
+	}
+	return errors.Is(err, errHeld)
+}

@@ -176,8 +176,11 @@ func (r *faultyRun) judge(failed error) error {
 		return nil
 	}
 	changes, _ := randomChanges(r.rng, r.state)
-	if err := r.store.apply(changes); !errors.Is(err, userdata.ErrReadOnly) {
-		return fmt.Errorf("a commit after one with an unknown outcome: got %v, want ErrReadOnly", err)
+	for range 2 {
+		if err := r.store.apply(changes); !errors.Is(err, userdata.ErrReadOnly) {
+			return fmt.Errorf("a commit after one with an unknown outcome: got %v, want ErrReadOnly", err)
+		}
+		r.rec.Locked(func() { r.fault.met = r.fault.count }) // the second time the disk is well again
 	}
 	r.store.Close()
 	return r.reopen()
@@ -267,4 +270,30 @@ func TestFaults(t *testing.T) {
 	t.Cleanup(func() {
 		t.Logf("%d calls failed and did nothing, of %d the outcome is unknown", outcomes[refused], outcomes[unknown])
 	})
+}
+
+// The outcomes of five commits, each write and sync of which fails in turn: done or
+// not done, once and from then on. It is a small part of TestFaults.
+func TestOutcomes(t *testing.T) {
+	t.Parallel()
+	begin := func() *program { return programAfter(t, storeEngine, 6) }
+	todo := slices.Repeat([]work{aCommit}, 5)
+	outcomes := map[outcome]int{}
+	for n, op := range callsOf(t, begin(), todo) {
+		for _, f := range failures[:2] {
+			for _, count := range []int{1, forever} {
+				if op != intercept.Write && op != intercept.Sync {
+					continue
+				}
+				r := &faultyRun{begin(), todo, &fault{failure: f, n: n, count: count}, outcomes}
+				r.rec.SetFault(r.fault.decide)
+				if err := r.rec.Run(r.run); err != nil {
+					t.Errorf("%v: %v: %v", r.fault, op, err)
+				}
+			}
+		}
+	}
+	if t.Log(outcomes); outcomes[refused] == 0 || outcomes[unknown] == 0 {
+		t.Errorf("got %v, want refused and unknown ones", outcomes)
+	}
 }

@@ -73,7 +73,7 @@ func (s *Session) Flush(ctx context.Context) error {
 func (s *Session) flush(op string) (*flushed, error) {
 	f := flusher{slots: map[slotKey]*slot{}}
 	for _, t := range s.db.sorted() {
-		if im := s.tables[t]; im != nil {
+		if im := s.known(t); im != nil {
 			im.all(f.add)
 			if len(f.slots) > 0 {
 				im.all(f.checkOccupied)
@@ -354,7 +354,7 @@ func (s *Session) settle(f *flushed) {
 	for _, sl := range f.slots {
 		if e := sl.put; e != nil {
 			e.state, e.key, e.baseline = Persistent, sl.key, sl.value
-			e.im.base[e.key] = e
+			e.im.setBase(e)
 		}
 	}
 	for _, e := range s.hidden {

@@ -146,23 +146,74 @@ func FuzzFile(f *testing.F) {
 	dir := f.TempDir()
 	makeDamageFile(f, filepath.Join(dir, "sound"))
 	sound := loadDamageFile(f, filepath.Join(dir, "sound"))
-	f.Add(uint32(0), []byte{1}, uint32(4096+16), []byte{0xff}, uint32(0))
-	f.Add(uint32(8192+8), []byte{2}, uint32(5*4096+12), []byte{1, 0, 0, 0}, uint32(100))
-	f.Add(uint32(3*4096+16), []byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, uint32(9*4096), []byte("ab"), uint32(1))
+	addPatches(f)
 	f.Fuzz(func(t *testing.T, at1 uint32, b1 []byte, at2 uint32, b2 []byte, cut uint32) {
-		b := bytes.Clone(sound.now)
-		older := false
-		for at, patch := range map[uint32][]byte{at1: b1, at2: b2} {
-			n := copy(b[int(at)%len(b):], patch)
-			older = older || int(at)%len(b) < 2*sound.size && n > 0
-		}
-		b = b[:len(b)-int(cut)%len(b)]
 		path := filepath.Join(t.TempDir(), "db")
-		ok(t, os.WriteFile(path, b, 0o600))
+		older := sound.patch(t, path, map[uint32][]byte{at1: b1, at2: b2}, cut)
 		switch verdict := useDamaged(context.Background(), path, sound, older, false); verdict {
 		case "right", "error", "the state before the last commit":
 		default:
 			t.Error(verdict)
+		}
+	})
+}
+
+// addPatches adds inputs of what patches a file.
+func addPatches(f *testing.F) {
+	f.Add(uint32(0), []byte{1}, uint32(4096+16), []byte{0xff}, uint32(0))
+	f.Add(uint32(8192+8), []byte{2}, uint32(5*4096+12), []byte{1, 0, 0, 0}, uint32(100))
+	f.Add(uint32(3*4096+16), []byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, uint32(9*4096), []byte("ab"), uint32(1))
+}
+
+// patch writes the file to path, with bytes at some places, and less at its end. It
+// reports whether a meta page was written to.
+func (f *damageFile) patch(t *testing.T, path string, patches map[uint32][]byte, cut uint32) (metas bool) {
+	t.Helper()
+	b := bytes.Clone(f.now)
+	for at, patch := range patches {
+		n := copy(b[int(at)%len(b):], patch)
+		metas = metas || int(at)%len(b) < 2*f.size && n > 0
+	}
+	ok(t, os.WriteFile(path, b[:len(b)-int(cut)%len(b)], 0o600))
+	return metas
+}
+
+// FuzzSalvage damages a file in the same way: whatever Salvage saves was written once.
+func FuzzSalvage(f *testing.F) {
+	dir := f.TempDir()
+	makeDamageFile(f, filepath.Join(dir, "sound"))
+	sound := loadDamageFile(f, filepath.Join(dir, "sound"))
+	addPatches(f)
+	f.Fuzz(func(t *testing.T, at1 uint32, b1 []byte, at2 uint32, b2 []byte, cut uint32) {
+		path, target := filepath.Join(t.TempDir(), "db"), filepath.Join(t.TempDir(), "saved")
+		sound.patch(t, path, map[uint32][]byte{at1: b1, at2: b2}, cut)
+		report, err := userdata.Salvage(context.Background(), path, target, nil)
+		if err != nil {
+			if !errors.Is(err, userdata.ErrCorrupt) {
+				t.Errorf("Salvage: got %v, want ErrCorrupt", err)
+			}
+			return
+		}
+		db, err := userdata.Open(target, nil, parts)
+		if err != nil {
+			if !errors.Is(err, userdata.ErrCorrupt) && !errors.Is(err, userdata.ErrSchema) {
+				t.Errorf("Open: got %v, want ErrCorrupt or ErrSchema", err)
+			}
+			return
+		}
+		defer db.Close()
+		u := use{state: partState{}}
+		u.all(context.Background(), db)
+		ok(t, u.err)
+		for id, p := range u.state {
+			if p != sound.latest[id] && p != sound.before[id] && p != sound.older[id] {
+				t.Errorf("%s is %.80s, which was never written", id, p)
+			}
+		}
+		for _, table := range report.Tables {
+			if table.Name == "parts" && table.Saved != len(u.state) {
+				t.Errorf("got %d records, and %d in the report", len(u.state), table.Saved)
+			}
 		}
 	})
 }

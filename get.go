@@ -82,7 +82,7 @@ func (t *Table[T]) Merge(ctx context.Context, s *Session, record *T) (*T, error)
 		return nil, &RecordError{Op: "merge", Table: t.name, Err: ErrReadOnly}
 	}
 	p := pointer{own, unsafe.Pointer(record)}
-	if e := s.pointers[p]; e != nil && e.live() {
+	if e := s.entryOf(p); e != nil && e.live() {
 		return record, nil
 	}
 	key, err := own.keyOf(p.ptr)

@@ -162,10 +162,6 @@ type identityMap struct {
 	moves   int    // how often compact has moved the entries
 }
 
-func newIdentityMap(t *table) *identityMap {
-	return &identityMap{table: t, base: map[string]*entry{}, moved: map[string]*entry{}}
-}
-
 // insert takes in a new entry.
 func (im *identityMap) insert(e *entry) {
 	if len(im.entries) > 32 && im.count < len(im.entries)/2 {
@@ -175,9 +171,17 @@ func (im *identityMap) insert(e *entry) {
 	im.entries = append(im.entries, e)
 	im.count++
 	if e.state != Pending {
-		im.base[e.key] = e
+		im.setBase(e)
 	}
 	im.rekeyEntry(e)
+}
+
+// setBase makes an entry the one that is in the store under its key.
+func (im *identityMap) setBase(e *entry) {
+	if im.base == nil {
+		im.base = map[string]*entry{}
+	}
+	im.base[e.key] = e
 }
 
 // remove forgets an entry, if it is there.
@@ -225,6 +229,9 @@ func (im *identityMap) rekeyEntry(e *entry) {
 	}
 	if key := e.currentKey(); key != "" && (e.state == Pending || key != e.key) && im.moved[key] == nil {
 		e.movedAs = key
+		if im.moved == nil {
+			im.moved = map[string]*entry{}
+		}
 		im.moved[key] = e
 	}
 }

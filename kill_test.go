@@ -108,6 +108,10 @@ func commitOnce(ctx context.Context, db *userdata.DB, worker int) (n int, err er
 	return n, err
 }
 
+// sharedEnv makes the child one of several that share the file: it has the number of
+// its first worker.
+const sharedEnv = "USERDATA_KILL_SHARED"
+
 // TestKillChild is the child. It says "open" before it opens the file, "opened"
 // after that, and the worker and number of each commit that has returned.
 func TestKillChild(t *testing.T) {
@@ -116,14 +120,18 @@ func TestKillChild(t *testing.T) {
 	if n, _ := fmt.Sscanf(os.Getenv(killEnv), "%d %s", &workers, &path); n != 2 {
 		t.Skip("only in a child process")
 	}
+	first, opts := 0, (*userdata.Options)(nil)
+	if n, _ := fmt.Sscan(os.Getenv(sharedEnv), &first); n == 1 {
+		opts = shared
+	}
 	fmt.Println("open")
-	db, err := userdata.Open(path, nil, killRecords)
+	db, err := userdata.Open(path, opts, killRecords)
 	if err != nil {
 		t.Fatal(err)
 	}
 	fmt.Println("opened")
 	var wg sync.WaitGroup
-	for w := range workers {
+	for w := first; w < first+workers; w++ {
 		wg.Go(func() {
 			for {
 				n, err := commitOnce(t.Context(), db, w)
@@ -201,7 +209,7 @@ func checkKilled(ctx context.Context, path string, before map[int]int, k killed)
 	if err != nil {
 		return err
 	}
-	faults := []error{userdata.CheckRecords(ctx, db)}
+	faults := []error{wholeCheck(ctx, db)}
 	s := db.NewSession()
 	found, err := killRecords.Select(s).All(ctx)
 	faults = append(faults, err)

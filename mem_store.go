@@ -58,7 +58,7 @@ func (s *MemStore) Apply(ctx context.Context, changes *ChangeSet) error {
 		return fmt.Errorf("userdata: apply: %w", err)
 	}
 	old := s.state.Load()
-	if err := changes.check(old.version, old.Get); err != nil {
+	if err := changes.check(old.version, changes.by(old.Get)); err != nil {
 		return err
 	}
 	if len(changes.Changes) > 0 {

@@ -82,20 +82,31 @@ func (db *DB) watch(ctx context.Context) error {
 	err := s.View(ctx, func(snap Snapshot) error {
 		now, err := mark(snap)
 		known = bytes.Clone(now)
-		return err
+		if err != nil || db.readOnly {
+			return err
+		}
+		return db.stillCurrent(snap) // since it was opened, which was another turn
 	})
 	s.onChange = func(snap Snapshot) error {
 		now, err := mark(snap)
 		if err != nil || bytes.Equal(now, known) {
 			return err
 		}
-		if current, err := db.current(snap, &schemaRecord{}); !current {
-			return errors.Join(err, fmt.Errorf("%w any more: another process has changed it: open the file again", ErrSchema))
+		if err := db.stillCurrent(snap); err != nil {
+			return err
 		}
 		known = bytes.Clone(now)
 		return nil
 	}
 	return err
+}
+
+// stillCurrent makes sure that the file's schema is the one that the DB knows.
+func (db *DB) stillCurrent(snap Snapshot) error {
+	if current, err := db.current(snap, &schemaRecord{}); !current {
+		return errors.Join(err, fmt.Errorf("%w any more: another process has changed it: open the file again", ErrSchema))
+	}
+	return nil
 }
 
 // open brings the store and the declared tables together.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math"
+	"reflect"
 	"slices"
 	"time"
 	"unsafe"
@@ -16,12 +17,6 @@ type candidate struct {
 	value []byte           // as stored, if entry is nil; key and value are copies, and never change
 	ptr   unsafe.Pointer   // the decoded value; nil before it is needed
 	sort  []unsafe.Pointer // the values of the order's columns
-}
-
-// take makes key and value the candidate's own: one copy of both.
-func (c *candidate) take(key, value []byte) {
-	own := append(append(make([]byte, 0, len(value)+len(key)), value...), key...)
-	c.value, c.key = own[:len(value):len(value)], own[len(value):]
 }
 
 // keyString returns the candidate's key as a string, which shares its bytes:
@@ -58,7 +53,14 @@ type plan struct {
 	page *rows
 	end  *candidate
 
-	room []candidate // where keep puts them
+	// eager says that records are decoded as they are read: all of them are wanted,
+	// and no code of the program's runs then. room, bytes and records are where they,
+	// and their candidates, are put, side by side.
+	eager   bool
+	room    []candidate
+	sorts   []unsafe.Pointer
+	bytes   []byte
+	records recordRoom
 
 	// What the run did, for the log.
 	start               time.Time
@@ -66,9 +68,9 @@ type plan struct {
 }
 
 func (q *query) plan() *plan {
-	p := &plan{query: q, im: q.s.tables[q.table], matches: q.where.matches(), need: -1, start: time.Now()}
+	p := &plan{query: q, im: q.s.known(q.table), matches: q.where.matches(), need: -1, start: time.Now()}
 	if p.im == nil {
-		p.im = newIdentityMap(q.table) // nothing tracked: don't begin to for a question
+		p.im = &identityMap{table: q.table} // nothing tracked: don't begin to for a question
 	}
 	if q.cursor != "" {
 		own := *q
@@ -231,8 +233,12 @@ func (p *plan) interrupted(ctx context.Context) error {
 
 // decodeColumn returns the address of one column's value in a stored record.
 func (t *table) decodeColumn(r *row, c *column) (unsafe.Pointer, error) {
+	b, err := r.column(c)
+	if err != nil {
+		return nil, err
+	}
 	v := c.codec.newValue()
-	if err := decodeValue(c.codec, r.columns[c.place], v); err != nil {
+	if err := decodeValue(c.codec, b, v); err != nil {
 		return nil, t.recordError("read", r.key, c.name, err)
 	}
 	return v, nil
@@ -245,13 +251,13 @@ func (p *plan) collect(ctx context.Context) (found []*candidate, err error) {
 	if p.matches && p.page == nil {
 		enough = -1
 	}
+	p.eager = p.table.plain && (p.inOrder || enough < 0)
 	err = p.read(ctx, func(snap Snapshot) error {
 		return p.scan(ctx, snap, false, func(r *row) (bool, error) {
-			c, err := p.candidate(r)
-			if err != nil || !p.ahead(&c) {
+			c, ahead, err := p.candidate(r)
+			if err != nil || !ahead {
 				return true, err
 			}
-			c.take(r.key, r.value)
 			found = append(found, p.keep(c))
 			switch {
 			case enough < 0:
@@ -269,17 +275,78 @@ func (p *plan) collect(ctx context.Context) (found []*candidate, err error) {
 	return found, err
 }
 
-// candidate returns a candidate for a row, whose slices it shares.
-func (p *plan) candidate(r *row) (candidate, error) {
-	c := candidate{key: r.key, value: r.value}
+// candidate returns a candidate for a row: one to be kept, unless it reports that the
+// record comes before where the query begins.
+func (p *plan) candidate(r *row) (c candidate, ahead bool, err error) {
+	if p.eager {
+		p.take(&c, r)
+		c.ptr = p.records.next(p.table)
+		if err := p.table.decodeVerified(c.key, c.value, c.ptr, len(c.value) <= maxLent); err != nil {
+			return c, false, err
+		}
+		for _, o := range p.sortColumns() {
+			p.addSort(&c, o.col.at(c.ptr))
+		}
+		return c, p.ahead(&c), nil
+	}
+	c.key, c.value = r.key, r.value
 	for _, o := range p.sortColumns() {
 		v, err := p.table.decodeColumn(r, o.col)
 		if err != nil {
-			return c, err
+			return c, false, err
 		}
-		c.sort = append(c.sort, v)
+		p.addSort(&c, v)
 	}
-	return c, nil
+	if !p.ahead(&c) {
+		return c, false, nil
+	}
+	p.take(&c, r)
+	return c, true, nil
+}
+
+// addSort adds the value of a column that candidates are compared by.
+func (p *plan) addSort(c *candidate, v unsafe.Pointer) {
+	if c.sort == nil {
+		n := len(p.sortColumns())
+		if n > cap(p.sorts)-len(p.sorts) {
+			p.sorts = make([]unsafe.Pointer, 0, n*min(max(1, 2*cap(p.sorts)/n), 64))
+		}
+		at := len(p.sorts)
+		p.sorts = p.sorts[:at+n]
+		c.sort = p.sorts[at:at:len(p.sorts)]
+	}
+	c.sort = append(c.sort, v)
+}
+
+// take gives the candidate copies of the row's key and value.
+func (p *plan) take(c *candidate, r *row) {
+	n := len(r.value)
+	size := n + len(r.key)
+	if size > cap(p.bytes)-len(p.bytes) {
+		p.bytes = make([]byte, 0, max(size, min(2*cap(p.bytes), maxRoom)))
+	}
+	own := append(append(p.bytes, r.value...), r.key...)
+	own, p.bytes = own[len(p.bytes):len(own):len(own)], own
+	c.value, c.key = own[:n:n], own[n:]
+}
+
+// A recordRoom makes records that lie side by side, in blocks of at most maxRoom
+// bytes.
+type recordRoom struct {
+	block unsafe.Pointer
+	used  int
+	size  int
+}
+
+// next returns a zero record.
+func (m *recordRoom) next(t *table) unsafe.Pointer {
+	if m.used == m.size {
+		m.used, m.size = 0, max(1, min(2*m.size, maxRoom/max(1, int(t.typ.Size()))))
+		m.block = reflect.MakeSlice(t.sliceType, m.size, m.size).UnsafePointer()
+	}
+	p := unsafe.Add(m.block, uintptr(m.used)*t.typ.Size()) // within the block: used < size
+	m.used++
+	return p
 }
 
 // keep returns the address of a candidate that stays. They lie side by side,

@@ -96,10 +96,11 @@ func (c *comparison) holds(p unsafe.Pointer) bool {
 
 func (c *comparison) holdsRow(t *table, r *row) (bool, error) {
 	if c.byBytes() {
-		if c.encoded != nil && bytes.Equal(r.columns[c.col.place], c.encoded) {
+		b, err := r.column(c.col)
+		if err == nil && c.encoded != nil && bytes.Equal(b, c.encoded) {
 			return c.op == opEq, nil
 		}
-		_, err := r.sound(c.col) // else it could be another encoding of the value
+		_, err = r.sound(c.col) // else it could be another encoding of the value
 		return err == nil && c.op == opNe, err
 	}
 	v, err := r.peek(c.col)

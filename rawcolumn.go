@@ -17,7 +17,7 @@ var rawColumnType = reflect.TypeFor[rawColumn]()
 
 // makeRaw gives a column of that type its codec; the schema is the column's.
 func (c *column) makeRaw(s ColumnSchema) {
-	codec := &valueCodec{typ: rawColumnType, name: s.Type, exact: true}
+	codec := &valueCodec{typ: rawColumnType, name: s.Type, exact: true, foreign: true}
 	codec.encode = func(e *encoder, p unsafe.Pointer) error {
 		b := *(*rawColumn)(p)
 		if b == nil && s.Nullable {

@@ -16,6 +16,10 @@ import (
 // should not be a surprise.
 const maxLent = 1 << 10
 
+// maxRoom is how many bytes of records, and of stored values, a query allocates at
+// once at the most. Who keeps one record keeps those beside it, so it is small.
+const maxRoom = 2 << 10
+
 // encode writes the record at p to e, which is empty, its checksum included, and
 // returns its key. What does not fit is one error a column, joined; the rest is
 // written all the same.
@@ -148,7 +152,12 @@ type row struct {
 	table   *table
 	key     []byte
 	value   []byte
-	columns [][]byte
+	columns [][]byte // up to known
+
+	// known is how many columns were found, and rest is what comes after them: see
+	// column.
+	known int
+	rest  []byte
 
 	// memory has, for each column that peek was asked for, where its value goes.
 	memory []unsafe.Pointer
@@ -167,7 +176,7 @@ func (t *table) open(key, value []byte) (row, error) {
 
 // open is table.open into a row that is used again.
 func (r *row) open(t *table, key, value []byte) error {
-	r.table, r.key, r.value = t, key, value
+	r.table, r.key, r.value, r.known = t, key, value, len(t.stored)
 	b, err := verifyChecksum(t.seed, key, value)
 	if err != nil {
 		return t.recordError("read", key, "", err)
@@ -201,33 +210,47 @@ func (r *row) open(t *table, key, value []byte) error {
 }
 
 // skim is open for a scan, which passes over most records: it verifies the
-// checksum, the names of the columns and the key, but looks into the other columns
-// no further than to find where they end. What is wrong inside one shows when it
-// is asked for, by peek, sound or a decode of the record.
+// checksum, and then looks at a column, and at those before it, when it is asked for.
+// What is wrong in one that nobody asks for shows when the record is decoded.
 func (r *row) skim(t *table, key, value []byte) error {
-	r.table, r.key, r.value = t, key, value
+	r.table, r.key, r.value, r.known = t, key, value, 0
 	b, err := verifyChecksum(t.seed, key, value)
 	if err != nil {
 		return t.recordError("read", key, "", err)
 	}
 	n, pos := wire.Map(b)
-	for i, c := range t.stored {
-		if n != len(t.stored) || !bytes.HasPrefix(b[pos:], c.encodedName) {
-			return r.open(t, key, value) // which says what is wrong
-		}
-		pos += len(c.encodedName)
-		size := wire.Skip(b[pos:])
-		if size == 0 {
-			return r.open(t, key, value)
-		}
-		r.columns[i] = b[pos : pos+size]
-		pos += size
+	if n != len(t.stored) {
+		return r.fault()
 	}
-	own, err := r.peek(t.key)
-	if err != nil || pos != len(b) || !t.keyCodec.equal(key, own) {
-		return r.open(t, key, value)
-	}
+	r.rest = b[pos:]
 	return nil
+}
+
+// fault says what is wrong with a value that is no record of the table.
+func (r *row) fault() error {
+	if _, err := r.table.open(r.key, r.value); err != nil {
+		return err
+	}
+	return r.table.recordError("read", r.key, "", corruptf("not a record"))
+}
+
+// column returns the msgpack of a column: one value, but not known to be canonical
+// inside.
+func (r *row) column(c *column) ([]byte, error) {
+	for r.known <= c.place {
+		name, b := r.table.stored[r.known].encodedName, r.rest
+		if !bytes.HasPrefix(b, name) {
+			return nil, r.fault()
+		}
+		b = b[len(name):]
+		size := wire.Skip(b)
+		if size == 0 {
+			return nil, r.fault()
+		}
+		r.columns[r.known], r.rest = b[:size], b[size:]
+		r.known++
+	}
+	return r.columns[c.place], nil
 }
 
 // peek returns the address of a column's value, which is good as long as the row
@@ -241,7 +264,10 @@ func (r *row) peek(c *column) (unsafe.Pointer, error) {
 		p = c.codec.newValue()
 		r.memory[c.place] = p
 	}
-	b := r.columns[c.place]
+	b, err := r.column(c)
+	if err != nil {
+		return nil, err
+	}
 	if n := c.codec.parse(b, p, 0, true); n == len(b) && n > 0 {
 		return p, nil
 	}
@@ -251,7 +277,10 @@ func (r *row) peek(c *column) (unsafe.Pointer, error) {
 
 // sound returns the msgpack of a column once it is known to be canonical.
 func (r *row) sound(c *column) ([]byte, error) {
-	b := r.columns[c.place]
+	b, err := r.column(c)
+	if err != nil {
+		return nil, err
+	}
 	if err := wire.Check(b); err != nil {
 		return nil, r.table.recordError("read", r.key, c.name, corruptf("%w", err))
 	}

@@ -73,7 +73,7 @@ func (sl *slot) rowPut() (*row, error) {
 		return sl.row(sl.value)
 	}
 	r := newRow(sl.table)
-	r.key = []byte(sl.key)
+	r.key, r.known = []byte(sl.key), len(r.columns)
 	for i, c := range sl.table.stored {
 		r.columns[i], _ = c.codec.bytes(c.at(sl.put.ptr))
 	}

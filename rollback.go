@@ -209,7 +209,7 @@ func (s *Session) collectChanges() []RecordChange {
 	}
 	var out []RecordChange
 	for _, t := range s.db.sorted() {
-		if im := s.tables[t]; im != nil {
+		if im := s.known(t); im != nil {
 			im.all(func(e *entry) {
 				if c := e.change(); len(c.Columns) > 0 {
 					out = append(out, c)

@@ -207,6 +207,8 @@ type recordType struct {
 	keyCodec  *keyCodec
 	indexes   []*declaredIndex // by name
 	validates bool             // a pointer to the type has a Validate method
+	sliceType reflect.Type     // of records
+	plain     bool             // no code of the program's runs when a record is decoded
 }
 
 // A column is a mapped field.
@@ -291,8 +293,10 @@ func newRecordType(t reflect.Type) (*recordType, error) {
 	}
 	rt.stored = slices.Clone(rt.columns)
 	slices.SortFunc(rt.stored, func(a, b *column) int { return bytes.Compare(a.encodedName, b.encodedName) })
+	rt.sliceType, rt.plain = reflect.SliceOf(t), true
 	for i, c := range rt.stored {
 		c.place = i
+		rt.plain = rt.plain && c.codec.plain()
 	}
 	return rt, nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // A Session is a unit of work: it tracks the records that a program adds and
@@ -32,8 +33,8 @@ type Session struct {
 	torn   bool        // a rollback did not come to its end
 	closed atomic.Bool
 
-	tables   map[*table]*identityMap
-	pointers map[pointer]*entry // what the program has pointers to
+	tables   []*identityMap     // of each table that was used
+	pointers map[pointer]*entry // what the program has pointers to; nil before it is asked for: see entryOf
 	hidden   []*entry           // what bulk updates and deletes made since the last commit; maybe handed out since
 	detached map[weakPointer]struct{}
 	prune    int          // the size at which detached is rid of records that are no more
@@ -61,7 +62,7 @@ func Serializable(s *Session) { s.serializable = true }
 
 // NewSession returns a session with nothing in it. Close it when it is done.
 func (db *DB) NewSession(opts ...SessionOption) *Session {
-	s := &Session{db: db, epoch: 1, tables: map[*table]*identityMap{}, pointers: map[pointer]*entry{}}
+	s := &Session{db: db, epoch: 1}
 	for _, o := range opts {
 		o(s)
 	}
@@ -96,14 +97,45 @@ func (s *Session) enterQuietly() bool {
 	return true
 }
 
+// known returns the identity map of a table, or nil if the table was not used yet.
+func (s *Session) known(t *table) *identityMap {
+	for _, im := range s.tables {
+		if im.table == t {
+			return im
+		}
+	}
+	return nil
+}
+
 // identity returns the identity map of a table.
 func (s *Session) identity(t *table) *identityMap {
-	im := s.tables[t]
+	im := s.known(t)
 	if im == nil {
-		im = newIdentityMap(t)
-		s.tables[t] = im
+		im = &identityMap{table: t}
+		s.tables = append(s.tables, im)
 	}
 	return im
+}
+
+// entryOf returns the entry of a record that the program has a pointer to, or nil.
+// What it looks it up in is made when that is asked for first: a session that only
+// reads, or changes what it has read, does without.
+func (s *Session) entryOf(p pointer) *entry {
+	if s.pointers == nil {
+		n := 0
+		for _, im := range s.tables {
+			n += im.count
+		}
+		s.pointers = make(map[pointer]*entry, n)
+		for _, im := range s.tables {
+			im.all(func(e *entry) {
+				if !e.hidden {
+					s.pointers[e.pointer()] = e
+				}
+			})
+		}
+	}
+	return s.pointers[p]
 }
 
 // recordOf returns the pointer to a record that a caller hands in.
@@ -172,7 +204,7 @@ func (s *Session) add(record any) (undo func(), err error) {
 		return nil, &RecordError{Op: "add", Table: t.name, Err: ErrReadOnly}
 	}
 	im := s.identity(t)
-	known := s.pointers[p]
+	known := s.entryOf(p)
 	if known != nil && known.live() {
 		return func() {}, nil
 	}
@@ -215,16 +247,21 @@ func (s *Session) reserve(t *table, n int) {
 	}
 	base := make(map[string]*entry, len(im.base)+n)
 	maps.Copy(base, im.base)
-	pointers := make(map[pointer]*entry, len(s.pointers)+n)
-	maps.Copy(pointers, s.pointers)
-	im.base, s.pointers = base, pointers
+	im.base = base
+	if s.pointers != nil {
+		pointers := make(map[pointer]*entry, len(s.pointers)+n)
+		maps.Copy(pointers, s.pointers)
+		s.pointers = pointers
+	}
 	im.entries = slices.Grow(im.entries, n)
 }
 
 // handOut notes that the program gets a pointer to the record.
 func (s *Session) handOut(e *entry) {
 	e.hidden = false
-	s.pointers[e.pointer()] = e
+	if s.pointers != nil {
+		s.pointers[e.pointer()] = e
+	}
 	if len(s.detached) > 0 {
 		delete(s.detached, e.pointer().weak())
 	}
@@ -296,7 +333,7 @@ func (s *Session) Delete(records ...any) error {
 func (s *Session) delete(e *entry) {
 	if e.state != Pending {
 		s.markDeleted(e)
-	} else if s.pointers[e.pointer()] == e { // else it came twice in one call
+	} else if s.entryOf(e.pointer()) == e { // else it came twice in one call
 		s.forget(e)
 	}
 }
@@ -309,7 +346,7 @@ func (s *Session) entriesOf(op string, records []any) ([]*entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		e := s.pointers[p]
+		e := s.entryOf(p)
 		if e == nil {
 			key, keyErr := p.table.keyOf(p.ptr)
 			err := &RecordError{Op: op, Table: p.table.name, Err: fmt.Errorf("%w in this session: Get or query the record first, and use the pointer that it returns", ErrNotFound)}
@@ -325,16 +362,17 @@ func (s *Session) entriesOf(op string, records []any) ([]*entry, error) {
 
 // read runs fn on a snapshot: that of the View, or one of its own.
 func (s *Session) read(ctx context.Context, fn func(Snapshot) error) error {
-	check := func(snap Snapshot) error {
-		if s.serializable {
+	check := fn
+	if s.serializable {
+		check = func(snap Snapshot) error {
 			if s.version == 0 {
 				s.version = snap.Version()
 			}
 			if s.version != snap.Version() {
 				return fmt.Errorf("userdata: read in a serializable session: the store was %w", ErrConflict)
 			}
+			return fn(snap)
 		}
-		return fn(snap)
 	}
 	switch {
 	case s.snapshot == nil:
@@ -384,6 +422,7 @@ func (s *Session) get(ctx context.Context, t *table, key []byte) (*entry, error)
 }
 
 // readValue returns a copy of what the store has under the key, nil for nothing.
+// Behind its end, and within its capacity, is a copy of the key.
 func (s *Session) readValue(ctx context.Context, t *table, key []byte) (value []byte, err error) {
 	var start time.Time
 	echoes := s.db.echoes(ctx)
@@ -392,7 +431,9 @@ func (s *Session) readValue(ctx context.Context, t *table, key []byte) (value []
 	}
 	err = s.read(ctx, func(snap Snapshot) error {
 		v, err := snap.Get(t.name, key)
-		value = bytes.Clone(v)
+		if v != nil {
+			value = append(append(make([]byte, 0, len(v)+len(key)), v...), key...)[:len(v)] // see load
+		}
 		return err
 	})
 	if err == nil && echoes {
@@ -409,13 +450,15 @@ func (s *Session) noteAbsent(t *table, key string) {
 	s.absent[absence{t, key}] = struct{}{}
 }
 
-// load decodes a stored value, which it keeps, and tracks the record.
+// load decodes a value that readValue returned, which it keeps, and tracks the record.
 func (s *Session) load(im *identityMap, key, value []byte) (*entry, error) {
+	n := len(value)
+	key, value = value[n:n+len(key)], value[:n:n]
 	p := im.table.newRecord()
 	if err := im.table.decodeOwn(key, value, p); err != nil {
 		return nil, err
 	}
-	e := &entry{ptr: p, state: Persistent, key: string(key), baseline: value}
+	e := &entry{ptr: p, state: Persistent, key: unsafe.String(unsafe.SliceData(key), len(key)), baseline: value}
 	s.track(im, e)
 	return e, nil
 }
@@ -480,8 +523,10 @@ func (s *Session) Expunge(records ...any) {
 	}
 	defer s.leave()
 	for _, r := range records {
-		if p, err := s.recordOf("expunge", r); err == nil && s.pointers[p] != nil {
-			s.detach(s.pointers[p])
+		if p, err := s.recordOf("expunge", r); err == nil {
+			if e := s.entryOf(p); e != nil {
+				s.detach(e)
+			}
 		}
 	}
 }
@@ -493,7 +538,7 @@ func (s *Session) State(record any) State {
 		return Transient
 	}
 	defer s.leave()
-	if e := s.pointers[p]; e != nil {
+	if e := s.entryOf(p); e != nil {
 		if s.closed.Load() {
 			return Detached
 		}
@@ -514,7 +559,7 @@ func (s *Session) Close() error {
 	}
 	defer s.leave()
 	s.closed.Store(true)
-	s.tables, s.saves, s.absent, s.hidden = nil, nil, nil, nil
+	s.saves, s.absent, s.hidden = nil, nil, nil
 	return nil
 }
 

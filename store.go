@@ -90,7 +90,7 @@ const (
 
 // A Change is one write to a store.
 type Change struct {
-	Bucket string
+	Bucket string // not empty, at most MaxKeySize
 	Key    []byte // not empty, at most MaxKeySize
 	Value  []byte // the bytes to write, at most MaxValueSize; nil deletes
 	Expect Expectation
@@ -116,6 +116,8 @@ func (c *ChangeSet) Validate() error {
 		switch {
 		case ch.Bucket == "":
 			return fmt.Errorf("userdata: change %d: %w", i, invalidf("empty bucket name"))
+		case len(ch.Bucket) > MaxKeySize:
+			return fmt.Errorf("userdata: change %d in %.64s…: bucket name of %d bytes, at most %d: %w", i, ch.Bucket, len(ch.Bucket), MaxKeySize, ErrTooLarge)
 		case len(ch.Key) == 0:
 			return fmt.Errorf("userdata: change %d in %s: %w", i, ch.Bucket, invalidf("empty key"))
 		case len(ch.Key) > MaxKeySize:
@@ -173,9 +175,9 @@ func (e *ConflictError) Error() string {
 // Unwrap returns ErrConflict.
 func (e *ConflictError) Unwrap() error { return ErrConflict }
 
-// check compares every expectation with what get finds, and the version. Stores
-// call it inside the transaction that will write.
-func (c *ChangeSet) check(version uint64, get func(bucket string, key []byte) ([]byte, error)) error {
+// check compares every expectation with what find returns for the change of that
+// number, and the version. Stores call it inside the transaction that will write.
+func (c *ChangeSet) check(version uint64, find func(i int) ([]byte, error)) error {
 	if c.Version != 0 && c.Version != version {
 		return &ConflictError{}
 	}
@@ -185,7 +187,7 @@ func (c *ChangeSet) check(version uint64, get func(bucket string, key []byte) ([
 		if ch.Expect == ExpectAnything {
 			continue
 		}
-		found, err := get(ch.Bucket, ch.Key)
+		found, err := find(i)
 		if err != nil {
 			return err
 		}
@@ -197,6 +199,11 @@ func (c *ChangeSet) check(version uint64, get func(bucket string, key []byte) ([
 		return &ConflictError{Conflicts: conflicts}
 	}
 	return nil
+}
+
+// by returns what check takes, from a function that reads by bucket and key.
+func (c *ChangeSet) by(get func(bucket string, key []byte) ([]byte, error)) func(i int) ([]byte, error) {
+	return func(i int) ([]byte, error) { return get(c.Changes[i].Bucket, c.Changes[i].Key) }
 }
 
 // errClosedStore is what a closed store returns.

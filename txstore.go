@@ -29,7 +29,7 @@ func (s *txStore) Apply(ctx context.Context, changes *ChangeSet) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("userdata: apply: %w", err)
 	}
-	if err := changes.check(s.version, s.tx.Get); err != nil {
+	if err := changes.check(s.version, changes.by(s.tx.Get)); err != nil {
 		return err
 	}
 	s.version++

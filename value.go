@@ -51,7 +51,23 @@ type valueCodec struct {
 
 	elem *valueCodec // of the elements of a slice; else nil
 
+	foreign bool // the type marshals itself
+
 	direct
+}
+
+// plain reports whether the type is a single value, a pointer to one or a slice of
+// them, and does not marshal itself.
+func (c *valueCodec) plain() bool {
+	switch inside := c.parts; {
+	case c.foreign:
+		return false
+	case len(inside) == 1 && (c.elem != nil || c.typ.Kind() == reflect.Pointer):
+		return len(inside[0].parts) == 0 && inside[0].plain()
+	case c.typ.Kind() == reflect.Struct:
+		return c.typ.ConvertibleTo(timeType)
+	}
+	return len(c.parts) == 0 && c.typ.Kind() != reflect.Map
 }
 
 // newValue returns the address of a zero value of the codec's type.
@@ -453,7 +469,7 @@ func timeCodec(c *valueCodec) {
 
 // binaryCodec serves a type that turns itself into bytes.
 func binaryCodec(c *valueCodec) {
-	c.name, c.direct = "binary", directByReference(c)
+	c.name, c.foreign, c.direct = "binary", true, directByReference(c)
 	self := func(p unsafe.Pointer) any { return reflect.NewAt(c.typ, p).Interface() }
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		b, err := self(p).(encoding.BinaryMarshaler).MarshalBinary()
@@ -480,7 +496,7 @@ func binaryCodec(c *valueCodec) {
 
 // textCodec serves a type that turns itself into text.
 func textCodec(c *valueCodec) {
-	c.name, c.direct = "text", directByReference(c)
+	c.name, c.foreign, c.direct = "text", true, directByReference(c)
 	self := func(p unsafe.Pointer) any { return reflect.NewAt(c.typ, p).Interface() }
 	c.encode = func(e *encoder, p unsafe.Pointer) error {
 		b, err := self(p).(encoding.TextMarshaler).MarshalText()

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -35,6 +36,15 @@ func describe(dir string) machine {
 		System: runtime.GOOS + "/" + runtime.GOARCH, CPU: cpuModel(), Cores: runtime.NumCPU(),
 		FileSystem: fileSystem(dir), Go: runtime.Version(), Modules: modulesOf(peers),
 	}
+}
+
+// String returns a line about the machine.
+func (m machine) String() string {
+	line := fmt.Sprintf("%s, %s, %d cores, %s, %s", m.System, m.CPU, m.Cores, m.FileSystem, m.Go)
+	if m.Fsync != nil {
+		line += fmt.Sprintf("; a write and fsync of 4 KiB took %s (%s … %s)", duration(m.Fsync.Median), duration(m.Fsync.Q1), duration(m.Fsync.Q3))
+	}
+	return line
 }
 
 // cpuModel returns the processor's name, where Linux tells it.

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -28,7 +29,7 @@ const (
 
 // An op is one kind of work that is compared.
 type op struct {
-	name     string // what -only calls it
+	name     string // what -ops calls it
 	title    string
 	unit     string // what the cost is of
 	base     string // the op of raw bbolt that ratios are to, if not the same, or noBase
@@ -67,6 +68,16 @@ var ops = []*op{
 	{name: "change", title: "read, change and commit 1,000 scattered records", unit: "record", run: runChange},
 }
 
+// opNamed returns the op of a name, or nil.
+func opNamed(name string) *op {
+	for _, o := range ops {
+		if o.name == name {
+			return o
+		}
+	}
+	return nil
+}
+
 // A turn is one peer's part of a round: a fresh file, and what it must hold.
 type turn struct {
 	*model
@@ -76,6 +87,19 @@ type turn struct {
 	rng    *rand.Rand
 	budget time.Duration
 	each   int // commits of one of the 64 committers
+
+	allocs *float64 // of one of the things that the op did, where it counts them
+}
+
+// countAllocs counts what fn allocates, which does so many things.
+func (t *turn) countAllocs(things int, fn func() error) error {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	err := fn()
+	runtime.ReadMemStats(&after)
+	each := float64(after.Mallocs-before.Mallocs) / float64(things)
+	t.allocs = &each
+	return err
 }
 
 // with opens the turn's file, runs fn and closes the file again, so that nothing
@@ -324,9 +348,23 @@ func runTracked(ctx context.Context, t *turn) (cost float64, err error) {
 		}
 		defer end()
 		cost, err = t.repeat(10_000, func() (int, time.Duration, error) { return t.timeGets(numbers, get) })
-		return err
+		if err != nil {
+			return err
+		}
+		keys := t.keys(numbers)
+		return t.countAllocs(len(keys), func() error { return each(keys, get) })
 	})
 	return cost, err
+}
+
+// each gets the notes of keys, one after the other.
+func each(keys []string, get func(key string) (*Note, error)) error {
+	for _, key := range keys {
+		if _, err := get(key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // runClean looks for changes where there are none.
@@ -342,7 +380,7 @@ func runClean(ctx context.Context, t *turn) (cost float64, err error) {
 			took, err := timed(flush)
 			return len(keys), took, err
 		})
-		return err
+		return errors.Join(err, t.countAllocs(len(keys), flush))
 	})
 	return cost, err
 }

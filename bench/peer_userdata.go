@@ -67,23 +67,23 @@ func (d *userdataDB) scan(ctx context.Context, fn func(*Note)) error {
 func (d *userdataDB) scanTracked(ctx context.Context, fn func(*Note)) error {
 	s := d.db.NewSession()
 	defer s.Close()
-	return each(notesTable.Select(s).All(ctx))(fn)
+	return passEach(notesTable.Select(s).All(ctx))(fn)
 }
 
 func (d *userdataDB) between(ctx context.Context, from, to time.Time, fn func(*Note)) error {
 	s := d.db.NewSession()
 	defer s.Close()
-	return each(notesTable.Select(s).Where(noteUpdated.Ge(from), noteUpdated.Lt(to)).OrderBy(noteUpdated.Asc()).All(ctx))(fn)
+	return passEach(notesTable.Select(s).Where(noteUpdated.Ge(from), noteUpdated.Lt(to)).OrderBy(noteUpdated.Asc()).All(ctx))(fn)
 }
 
 func (d *userdataDB) below(ctx context.Context, limit int64, fn func(*Note)) error {
 	s := d.db.NewSession()
 	defer s.Close()
-	return each(notesTable.Select(s).Where(noteCount.Lt(limit)).All(ctx))(fn)
+	return passEach(notesTable.Select(s).Where(noteCount.Lt(limit)).All(ctx))(fn)
 }
 
-// each passes what a query returned to a function, one by one.
-func each(notes []*Note, err error) func(fn func(*Note)) error {
+// passEach passes what a query returned to a function, one by one.
+func passEach(notes []*Note, err error) func(fn func(*Note)) error {
 	return func(fn func(*Note)) error {
 		for _, n := range notes {
 			fn(n)

@@ -25,12 +25,15 @@ type config struct {
 	ops    []*op
 	peers  []*peer
 	dir    string // where files are made
-	say    func(format string, args ...any)
+
+	command string // how it was called, for the reports
+	say     func(format string, args ...any)
 }
 
 // A cell is what is known of one op of one peer.
 type cell struct {
 	samples map[int]float64 // by round
+	allocs  *float64        // the most of any round
 	note    string          // why there are none, or no more
 }
 
@@ -138,10 +141,14 @@ func (r *run) turn(ctx context.Context, o *op, t *turn, round int) bool {
 		return true
 	}
 	runtime.GC()
+	t.allocs = nil
 	cost, err := o.run(ctx, t)
 	switch {
 	case err == nil:
 		c.samples[round] = cost
+		if t.allocs != nil && (c.allocs == nil || *t.allocs > *c.allocs) {
+			c.allocs = t.allocs
+		}
 	case o.name == "open" && t.large.err != nil:
 		c.note = t.large.err.Error()
 	default:
@@ -170,7 +177,7 @@ func (r *run) results() []result {
 	for _, o := range r.ops {
 		for _, p := range r.peers {
 			c := r.cells[o.name][p.name]
-			res := result{Op: o.name, Peer: p.name, Unit: o.unit, Note: c.note}
+			res := result{Op: o.name, Peer: p.name, Unit: o.unit, Allocs: c.allocs, Note: c.note}
 			var ratios []float64
 			for round := range r.rounds {
 				cost, ok := c.samples[round]

@@ -31,15 +31,6 @@ func TestPeersAgree(t *testing.T) {
 	}
 }
 
-func opNamed(name string) *op {
-	for _, o := range ops {
-		if o.name == name {
-			return o
-		}
-	}
-	return nil
-}
-
 func peerNamed(name string) *peer {
 	for _, p := range peers {
 		if p.name == name {

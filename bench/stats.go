@@ -33,16 +33,20 @@ func quantile(sorted []float64, q float64) float64 {
 type result struct {
 	Op      string    `json:"op"`
 	Peer    string    `json:"peer"`
-	Unit    string    `json:"unit"` // nanoseconds for one of these, except op size
+	Unit    string    `json:"unit"` // nanoseconds for one of these, except bytes
 	Samples []float64 `json:"samples,omitempty"`
 	Cost    *spread   `json:"cost,omitempty"`
 	Ratio   *spread   `json:"ratio,omitempty"` // to raw bbolt in the same round
-	Note    string    `json:"note,omitempty"`  // why there are no samples
+	Allocs  *float64  `json:"allocs,omitempty"`
+	Note    string    `json:"note,omitempty"` // why there are no samples
+	Goal    string    `json:"goal,omitempty"`
+	Verdict string    `json:"verdict,omitempty"`
+	Reason  string    `json:"reason,omitempty"` // why the goal is not met, or a peer is ahead
 }
 
 // amount prints a cost of an op in a unit that suits it.
 func amount(o *op, cost float64) string {
-	if o.name == "size" {
+	if o.unit == "bytes per record" {
 		return figure(cost) + " B"
 	}
 	return duration(cost)

@@ -52,7 +52,7 @@ type deletion struct {
 	table       string
 	keys        []string
 	yes, dryRun bool
-	asked       bool
+	asked       int // about how many records
 }
 
 func (d *deletion) run() error {
@@ -64,6 +64,13 @@ func (d *deletion) run() error {
 				return err
 			}
 			return explainQuery(d.cmd, q, c)
+		}
+		if d.sel.hasWhere() && !d.dryRun {
+			var err error
+			if n, err = d.deleteWhere(ctx, s, t); err != nil {
+				return err
+			}
+			return d.ask(n, t)
 		}
 		rows, err := d.rows(ctx, s, t)
 		if err != nil {
@@ -90,12 +97,24 @@ func (d *deletion) run() error {
 	return err
 }
 
-// ask asks once before more than one record is deleted.
+// deleteWhere marks the records for which the condition is true, without decoding
+// more of them than it must.
+func (d *deletion) deleteWhere(ctx context.Context, s *userdata.Session, t *userdata.RowTable) (int, error) {
+	q, c, err := d.sel.query(ctx, s, t)
+	if err != nil {
+		return 0, err
+	}
+	n, err := q.Delete(ctx)
+	return n, errors.Join(err, c.fault())
+}
+
+// ask asks before more than one record is deleted, and again if there are more when
+// someone else's change has made it begin anew.
 func (d *deletion) ask(n int, t *userdata.RowTable) error {
-	if n < 2 || d.asked {
+	if n < 2 || n <= d.asked {
 		return nil
 	}
-	d.asked = true
+	d.asked = n
 	return confirm(d.cmd, d.yes, fmt.Sprintf("Delete %s of %s?", plural(n, "record"), t.Name()))
 }
 

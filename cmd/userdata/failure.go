@@ -39,6 +39,8 @@ func report(stderr io.Writer, cmd *cobra.Command, err error) int {
 		fmt.Fprintf(stderr, "Try '%s --help'.\n", cmd.CommandPath())
 	case status == exitLocked:
 		fmt.Fprintln(stderr, "Try again when the program that has the file open has ended. Programs that open it with Options.Shared take turns with this tool.")
+	case status == exitDamaged && cmd.Name() == "check":
+		fmt.Fprintln(stderr, "Try 'userdata salvage NEWFILE' to save what can be read.")
 	case status == exitDamaged && cmd.Name() != "salvage":
 		fmt.Fprintln(stderr, "Try 'userdata check' to see what is damaged, and 'userdata salvage NEWFILE' to save what can be read.")
 	}

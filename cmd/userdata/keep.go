@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -96,6 +97,9 @@ nothing. Salvage saves what can be read of a damaged file.`,
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := a.checkOurs(cmd); err != nil {
+			return err
+		}
 		p := newProgress(cmd, "check")
 		opts := a.options(cmd, true)
 		opts.Progress = p.report
@@ -106,8 +110,10 @@ nothing. Salvage saves what can be read of a damaged file.`,
 		})
 		p.end()
 		switch {
-		case err != nil && errors.Is(err, userdata.ErrCorrupt) && asJSON: // too damaged to be opened
-			report = &userdata.CheckReport{Problems: []error{err}}
+		case errors.Is(err, userdata.ErrCorrupt): // too damaged to be opened
+			if report, err = diagnose(cmd.Context(), a.path, err); err != nil {
+				return err
+			}
 		case err != nil:
 			return err
 		}
@@ -120,6 +126,52 @@ nothing. Salvage saves what can be read of a damaged file.`,
 		return nil
 	}
 	return c
+}
+
+// diagnose reports on a file that can't be opened: what salvage would find there. It
+// needs room for that, which it gives back.
+func diagnose(ctx context.Context, path string, why error) (*userdata.CheckReport, error) {
+	report := &userdata.CheckReport{Problems: []error{why}}
+	dir, err := os.MkdirTemp("", "userdata-check-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	saved, err := userdata.Salvage(ctx, path, filepath.Join(dir, "saved.db"), nil)
+	switch {
+	case errors.Is(err, userdata.ErrCorrupt): // nothing can be read
+		return report, nil
+	case err != nil:
+		return nil, err
+	}
+	for _, finding := range saved.Findings {
+		report.Problems = append(report.Problems, errors.New(finding))
+	}
+	for _, t := range saved.Tables {
+		if strings.HasPrefix(t.Name, "_") {
+			continue
+		}
+		report.Tables = append(report.Tables, userdata.CheckedTable{Name: t.Name, Records: t.Saved})
+		if t.Damaged > 0 {
+			report.Problems = append(report.Problems, fmt.Errorf("table %s: %s damaged", t.Name, plural(t.Damaged, "record")))
+		}
+		if lost := t.Expected - t.Saved - t.Damaged; lost > 0 {
+			report.Problems = append(report.Problems, fmt.Errorf("table %s: %s lost", t.Name, plural(lost, "record")))
+		}
+	}
+	return report, nil
+}
+
+// checkOurs returns an error if the file is sound but none of the library's.
+func (a *app) checkOurs(cmd *cobra.Command) error {
+	db, err := a.open(cmd, a.options(cmd, true))
+	switch {
+	case errors.Is(err, userdata.ErrSchema):
+		return err
+	case err != nil:
+		return nil // check itself says what is wrong
+	}
+	return db.Close()
 }
 
 // damaged is the error if a file is not sound.

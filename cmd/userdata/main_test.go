@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.etcd.io/bbolt"
 
 	"github.com/seed-5df914be/userdata"
 )
@@ -28,6 +30,29 @@ func TestScripts(t *testing.T) {
 			"status": status,
 			"sample": sampleCommand,
 			"hold":   hold,
+			"plain": func(ts *testscript.TestScript, _ bool, args []string) {
+				db, err := bbolt.Open(ts.MkAbs(args[0]), 0o600, nil)
+				ts.Check(err)
+				ts.Check(db.Update(func(tx *bbolt.Tx) error {
+					_, err := tx.CreateBucket([]byte("bucket"))
+					return err
+				}))
+				ts.Check(db.Close())
+			},
+			"replace": func(ts *testscript.TestScript, _ bool, args []string) {
+				path := ts.MkAbs(args[0])
+				b, err := os.ReadFile(path)
+				ts.Check(err)
+				if !bytes.Contains(b, []byte(args[1])) {
+					ts.Fatalf("%s has no %s", args[0], args[1])
+				}
+				ts.Check(os.WriteFile(path, bytes.ReplaceAll(b, []byte(args[1]), []byte(args[2])), 0o600))
+			},
+			"notables": func(ts *testscript.TestScript, _ bool, args []string) {
+				db, err := userdata.Open(ts.MkAbs(args[0]), nil)
+				ts.Check(err)
+				ts.Check(db.Close())
+			},
 		},
 		RequireExplicitExec: true,
 		UpdateScripts:       *updateFiles,

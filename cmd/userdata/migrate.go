@@ -32,7 +32,25 @@ file's history remembers the change.`,
 			return usageError{errors.New("name what to do: rename, drop or retype")}
 		},
 	}
-	rename := &cobra.Command{
+	subs := []*cobra.Command{m.rename(a), m.drop(a), m.retype(a)}
+	for _, sub := range subs {
+		sub.ValidArgsFunction = a.completeTableColumn
+		sub.Flags().BoolVar(&m.plan, "plan", false, "print what would be done, and do nothing")
+		sub.Flags().BoolVar(&m.noBackup, "no-backup", false, "keep no copy of the file as it was")
+		sub.Flags().BoolVarP(&m.yes, "yes", "y", false, "do not ask")
+	}
+	c.AddCommand(subs...)
+	return c
+}
+
+// A migration is what the flags of migrate say.
+type migration struct {
+	plan, noBackup, yes bool
+}
+
+// rename is migrate rename.
+func (m *migration) rename(a *app) *cobra.Command {
+	return &cobra.Command{
 		Use:     "rename TABLE COLUMN NAME",
 		Short:   "Give a column another name",
 		Example: "  userdata migrate rename userdata user_data data --plan",
@@ -43,7 +61,11 @@ file's history remembers the change.`,
 			})
 		},
 	}
-	drop := &cobra.Command{
+}
+
+// drop is migrate drop.
+func (m *migration) drop(a *app) *cobra.Command {
+	return &cobra.Command{
 		Use:     "drop TABLE COLUMN",
 		Short:   "Remove a column with its values and indexes",
 		Example: "  userdata migrate drop userdata user_data --plan",
@@ -59,7 +81,11 @@ file's history remembers the change.`,
 			})
 		},
 	}
-	retype := &cobra.Command{
+}
+
+// retype is migrate retype.
+func (m *migration) retype(a *app) *cobra.Command {
+	return &cobra.Command{
 		Use:   "retype TABLE COLUMN TYPE",
 		Short: "Give a column another type or size",
 		Long: `Retype makes a new value of each value of a column. TYPE is as schema prints it:
@@ -79,19 +105,6 @@ value where the new column can't be null.`,
 			})
 		},
 	}
-	for _, sub := range []*cobra.Command{rename, drop, retype} {
-		sub.ValidArgsFunction = a.completeTableColumn
-		sub.Flags().BoolVar(&m.plan, "plan", false, "print what would be done, and do nothing")
-		sub.Flags().BoolVar(&m.noBackup, "no-backup", false, "keep no copy of the file as it was")
-		sub.Flags().BoolVarP(&m.yes, "yes", "y", false, "do not ask")
-	}
-	c.AddCommand(rename, drop, retype)
-	return c
-}
-
-// A migration is what the flags of migrate say.
-type migration struct {
-	plan, noBackup, yes bool
 }
 
 // run makes the step for a column, and runs it.

@@ -102,7 +102,10 @@ func (a *app) withStore(cmd *cobra.Command, opts *userdata.Options, fn func(ctx 
 }
 
 // noTable is the error if the file has no table of a name.
-type noTable struct{ message string }
+type noTable struct {
+	message string
+	empty   bool // it has no tables at all
+}
 
 func (e noTable) Error() string { return e.message }
 
@@ -117,11 +120,11 @@ func tableNamed(db *userdata.DB, name string) (*userdata.RowTable, error) {
 	}
 	switch {
 	case len(names) == 0:
-		return nil, noTable{"the file has no tables yet: 'put ID DATA' makes one, 'import --create' others"}
+		return nil, noTable{"the file has no tables yet: 'put ID DATA' makes one, 'import --create' others", true}
 	case name == "":
 		return nil, usageError{fmt.Errorf("the file has several tables: name one of them%s", didYouMean("", names))}
 	}
-	return nil, noTable{fmt.Sprintf("there is no table %q%s", name, didYouMean(name, names))}
+	return nil, noTable{message: fmt.Sprintf("there is no table %q%s", name, didYouMean(name, names))}
 }
 
 // tableNames returns the names of a schema's tables.

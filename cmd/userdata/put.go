@@ -40,12 +40,16 @@ whatever JSON can say. Columns that are not named are zero, or null.`,
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "print what would change, and change nothing")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 2 && !a.isAssignment(cmd, args) {
-			if _, err := os.Stat(a.path); err != nil {
+			if info, err := os.Stat(a.path); err != nil || info.Size() == 0 {
 				return a.putFirst(cmd, args[0], args[1], dryRun)
 			}
-			return a.putRow(cmd, "", replace, dryRun, func(*userdata.RowTable) ([]userdata.Entry, error) {
+			err := a.putRow(cmd, "", replace, dryRun, func(*userdata.RowTable) ([]userdata.Entry, error) {
 				return []userdata.Entry{{Key: "user_id", Value: args[0]}, {Key: "user_data", Value: args[1]}}, nil
 			})
+			if missing := (noTable{}); errors.As(err, &missing) && missing.empty {
+				return a.putFirst(cmd, args[0], args[1], dryRun)
+			}
+			return err
 		}
 		return a.putRow(cmd, args[0], replace, dryRun, func(t *userdata.RowTable) ([]userdata.Entry, error) {
 			return parseAssignments(t, args[1:])

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"unsafe"
 )
 
 // ErrNested is returned where a value is asked for and a bucket is in its place.
@@ -42,6 +43,15 @@ func NewMap(data []byte, m Meta) (Map, error) {
 		pages: min(m.HighWater, uint64(len(data))/uint64(m.PageSize)),
 		root:  m.Root,
 	}, nil
+}
+
+// Has reports whether the address is one of the Map's bytes.
+func (m *Map) Has(addr uintptr) bool {
+	if len(m.data) == 0 {
+		return false
+	}
+	first := uintptr(unsafe.Pointer(&m.data[0]))
+	return addr >= first && addr-first < uintptr(len(m.data))
 }
 
 // MetaAt decodes the meta page that b begins with. Its Err says why bbolt would

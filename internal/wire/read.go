@@ -156,6 +156,14 @@ func header(b []byte, want kind) (n, size int) {
 // not end within b. It looks at the heads of values only: it finds lengths that
 // cannot be, but neither texts that are not UTF-8 nor keys out of order.
 func Skip(b []byte) int {
+	if len(b) > 0 { // the most frequent ones
+		switch c := b[0]; {
+		case c < fixMap || c >= fixNegative:
+			return 1
+		case c >= fixString && c < firstForm && int(c-fixString) < len(b):
+			return 1 + int(c-fixString)
+		}
+	}
 	pos := 0
 	for left := uint64(1); left > 0; left-- {
 		k, size, n, err := head(b[pos:])

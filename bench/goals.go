@@ -1,0 +1,75 @@
+package main
+
+// A goal is what an op of this package should cost at most.
+type goal struct {
+	Ratio float64 `json:"ratio,omitempty"` // to raw bbolt
+	Cost  float64 `json:"cost,omitempty"`  // in nanoseconds, and without allocations
+}
+
+// goals are the goals of the ops that have one.
+var goals = map[string]goal{
+	"load":        {Ratio: 0.8},
+	"size":        {Ratio: 0.6},
+	"open":        {Ratio: 0.5},
+	"get":         {Ratio: 0.4},
+	"tracked":     {Cost: 60},
+	"scan":        {Ratio: 0.35},
+	"scantracked": {Ratio: 0.35},
+	"index":       {Ratio: 0.4},
+	"filter":      {Ratio: 0.16},
+	"clean":       {Cost: 40},
+	"commit":      {Ratio: 0.85},
+	"ordered":     {Ratio: 0.06},
+	"random":      {Ratio: 0.15},
+	"change":      {Ratio: 0.9},
+}
+
+// String returns the goal as the tables have it.
+func (g goal) String() string {
+	switch {
+	case g.Ratio > 0:
+		return "≤ " + figure(g.Ratio)
+	case g.Cost > 0:
+		return "≤ " + duration(g.Cost) + ", 0 allocs"
+	}
+	return ""
+}
+
+// verdict says whether a result is within the goal: "met", "not met", or nothing
+// if there is no goal or no result.
+func (g goal) verdict(res *result) string {
+	met := false
+	switch {
+	case g.Ratio > 0 && res.Ratio != nil:
+		met = res.Ratio.Median <= g.Ratio
+	case g.Cost > 0 && res.Cost != nil && res.Allocs != nil:
+		met = res.Cost.Median <= g.Cost && *res.Allocs < 0.5
+	default:
+		return ""
+	}
+	if met {
+		return "met"
+	}
+	return "not met"
+}
+
+// reasons say why this package may be behind a peer or its goal in an op. They are
+// shown where it is.
+var reasons = map[string]string{
+	"load": `A commit of scattered keys rewrites whole pages of the tree, one system call each, and syncs twice; SQLite and pebble append to a log and write the tree later.
+This package also writes a checksum and a version with each record and checks each new key for being free.`,
+	"size":        `bbolt's pages are split half full by random keys, and its file grows in steps. SQLite's pages are fuller; pebble compresses its blocks.`,
+	"open":        `The pages of a large file are checked before it is trusted; raw bbolt, SQLite and others trust them unseen.`,
+	"get":         `A session, its identity map and the checksum of the record are paid for by each get.`,
+	"session":     `The session keeps what it read, with a copy to compare with later.`,
+	"tracked":     `The identity map is looked up by the table and the key, under a check that the session is used by one goroutine.`,
+	"scan":        `Every record is compared with its checksum.`,
+	"scantracked": `Every record is compared with its checksum and kept by the session, with a copy to compare with later.`,
+	"index":       `An index entry has the key, so each record is one more descent of the tree, and is compared with its checksum.`,
+	"filter":      `Every record's checksum is compared before its column is looked at.`,
+	"clean":       `Every plain field is compared with what was read.`,
+	"commit":      `bbolt syncs twice for each commit, its data and then its meta page; SQLite and pebble sync a log once.`,
+	"ordered":     `Committers share a commit, whose two syncs set the floor; pebble syncs one log once, and forms its tree later.`,
+	"random":      `Committers share a commit, but scattered keys touch a page each, and each page is a write; pebble appends to one log, and forms its tree later.`,
+	"change":      `Scattered records are a page each, and each page is a write before the two syncs; SQLite and pebble append to a log.`,
+}
