@@ -113,11 +113,11 @@ func isFloat(text string) bool {
 		return true
 	}
 	digits := strings.TrimPrefix(text, "-")
-	if digits == "" || strings.Trim(digits, "0123456789.eE+-") != "" || digits[0] == '.' || len(digits) > 1 && digits[0] == '0' && digits[1] != '.' && digits[1] != 'e' && digits[1] != 'E' {
+	if digits == "" || strings.Trim(digits, "0123456789.eE+-") != "" || digits[0] < '0' || digits[0] > '9' || len(digits) > 1 && digits[0] == '0' && digits[1] != '.' && digits[1] != 'e' && digits[1] != 'E' {
 		return false
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	return err == nil && !(math.Abs(f) > 1<<53 && !strings.ContainsAny(text, ".eE"))
+	return err == nil && !(math.Abs(f) >= 1<<53 && !strings.ContainsAny(text, ".eE"))
 }
 
 // addJSON looks at a value of JSON.
