@@ -64,7 +64,7 @@ it is written. The history of the schema is not in it: backup copies that too.`,
 			if err != nil {
 				return err
 			}
-			return saySize(cmd, path, plural(d.n, "record"))
+			return saySize(cmd, path, "with "+plural(d.n, "record"))
 		})
 	}
 	return c
@@ -208,7 +208,7 @@ same tables, indexes and records. The file appears when it is complete.`,
 			return fmt.Errorf("%w\nno file was made", err)
 		}
 		p.end()
-		return saySize(cmd, a.path, plural(d.n, "record"))
+		return saySize(cmd, a.path, "with "+plural(d.n, "record"))
 	}
 	return c
 }

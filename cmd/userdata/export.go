@@ -75,7 +75,7 @@ those, or are text if they need those and are of centuries that have no room for
 			if err != nil {
 				return err
 			}
-			return saySize(cmd, path, plural(n, "record"))
+			return saySize(cmd, path, "with "+plural(n, "record"))
 		})
 	}
 	return c

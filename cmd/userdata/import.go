@@ -65,10 +65,6 @@ also arrays and objects. Numbers with zeros before them stay text.`,
 	f.BoolVar(&m.dryRun, "dry-run", false, "check everything, and change nothing")
 	f.BoolVar(&m.noHeader, "no-header", false, "the first line of CSV or TSV is a record; --columns names the columns")
 	f.StringVar(&m.columns, "columns", "", "the `names` of the columns for --no-header: id,name,time")
-	c.MarkFlagsMutuallyExclusive("ignore", "replace", "merge")
-	c.MarkFlagsMutuallyExclusive("key", "number")
-	c.MarkFlagsMutuallyExclusive("dry-run", "batch")
-	c.MarkFlagsMutuallyExclusive("create", "batch")
 	_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(toCompletions(importFormats), cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := m.check(cmd); err != nil {
@@ -84,8 +80,22 @@ also arrays and objects. Numbers with zeros before them stay text.`,
 	return c
 }
 
+// notTogether are flags that exclude each other.
+var notTogether = [][]string{{"ignore", "replace", "merge"}, {"key", "number"}, {"dry-run", "batch"}, {"create", "batch"}}
+
 // check refuses flags that make no sense.
 func (m *importing) check(cmd *cobra.Command) error {
+	for _, names := range notTogether {
+		var given []string
+		for _, name := range names {
+			if cmd.Flags().Changed(name) {
+				given = append(given, "--"+name)
+			}
+		}
+		if len(given) > 1 {
+			return usageError{fmt.Errorf("%s do not go together", strings.Join(given, " and "))}
+		}
+	}
 	switch {
 	case m.format != "" && formatOf("x."+m.format) == "" || m.format == "parquet" || m.format == "md" || m.format == "msgpack":
 		return usageError{fmt.Errorf("--format %s: there is no such format%s", printable(m.format), didYouMean(m.format, importFormats))}
@@ -223,7 +233,7 @@ var errDryRun = errors.New("dry run")
 // run puts the records into a table that is there.
 func (m *importing) run(a *app, cmd *cobra.Command, name string, in *input) error {
 	if !fileExists(a.path) {
-		return fmt.Errorf("%w, and 'import --create'", noFile(a.path))
+		return fmt.Errorf("there is no file %s: --create makes one, --db names another", printable(a.path))
 	}
 	records, isJSON, closer, err := m.read(in)
 	if err != nil {

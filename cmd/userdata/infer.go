@@ -59,6 +59,10 @@ func (f *finder) add(r *record) error {
 			continue
 		}
 		if err := t.addJSON(v.text, v.place); err != nil {
+			var bad *badInput
+			if errors.As(err, &bad) {
+				bad.err = fmt.Errorf("column %s: %w", printable(v.name), bad.err)
+			}
 			return err
 		}
 	}
@@ -109,11 +113,11 @@ func isFloat(text string) bool {
 		return true
 	}
 	digits := strings.TrimPrefix(text, "-")
-	if digits == "" || strings.Trim(digits, "0123456789.eE+-") != "" || digits[0] == '.' || len(digits) > 1 && digits[0] == '0' && digits[1] != '.' && digits[1] != 'e' && digits[1] != 'E' {
+	if digits == "" || strings.Trim(digits, "0123456789.eE+-") != "" || digits[0] < '0' || digits[0] > '9' || len(digits) > 1 && digits[0] == '0' && digits[1] != '.' && digits[1] != 'e' && digits[1] != 'E' {
 		return false
 	}
 	f, err := strconv.ParseFloat(text, 64)
-	return err == nil && !(math.Abs(f) > 1<<53 && !strings.ContainsAny(text, ".eE"))
+	return err == nil && !(math.Abs(f) >= 1<<53 && !strings.ContainsAny(text, ".eE"))
 }
 
 // addJSON looks at a value of JSON.
@@ -358,7 +362,7 @@ func chooseKey(s *userdata.TableSchema, key string) error {
 	if key != "" {
 		return usageError{fmt.Errorf("--key %s: there is no such column%s", printable(key), didYouMean(key, names))}
 	}
-	return usageError{fmt.Errorf("no column is called id: --key names the column that tells records apart, --number makes one%s", didYouMean("", names))}
+	return usageError{fmt.Errorf("no column is called id: --key names the column that tells records apart, --number makes one: there are %s", printable(strings.Join(names, ", ")))}
 }
 
 // find reads all records of an input, and finds the columns that they have.

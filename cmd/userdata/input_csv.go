@@ -61,6 +61,10 @@ func (c *cellReader) next() (*record, error) {
 	if errors.Is(err, io.EOF) {
 		return nil, io.EOF
 	}
+	if errors.Is(err, csv.ErrFieldCount) {
+		line, column := c.csv.FieldPos(0)
+		return nil, &badInput{c.text.name, place{line, column}, fmt.Errorf("this line has %s, and there are %s", plural(len(cells), "value"), plural(len(c.columns), "column"))}
+	}
 	if err != nil {
 		return nil, c.fault(err)
 	}
@@ -80,8 +84,6 @@ func (c *cellReader) fault(err error) error {
 		return err
 	}
 	switch {
-	case errors.Is(err, csv.ErrFieldCount):
-		err = fmt.Errorf("this line has not %d values, as the first has", len(c.columns))
 	case errors.Is(err, csv.ErrBareQuote):
 		err = errors.New(`a value with " in it must be in quotes, and have "" for it`)
 	case errors.Is(err, csv.ErrQuote):
