@@ -85,11 +85,13 @@ type BoltStore struct {
 // regular file; and those of the file system, such as [fs.ErrNotExist] and
 // [fs.ErrPermission]. All name the path.
 func OpenBolt(path string, opts *Options) (*BoltStore, error) {
-	absolute, err := filepath.Abs(path)
-	if err != nil {
-		return nil, fmt.Errorf("userdata: open %s: %w", path, err)
+	s := &BoltStore{given: path, writer: make(chan struct{}, 1)}
+	if path != "" { // which would become the working directory
+		var err error
+		if s.path, err = filepath.Abs(path); err != nil {
+			return nil, fmt.Errorf("userdata: open %s: %w", path, err)
+		}
 	}
-	s := &BoltStore{given: path, path: absolute, writer: make(chan struct{}, 1)}
 	if opts != nil {
 		s.opts = *opts
 	}
