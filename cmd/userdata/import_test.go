@@ -235,3 +235,19 @@ func TestImportAllOrNothing(t *testing.T) {
 		t.Errorf("got %v %v in the folder, want one file", left, err)
 	}
 }
+
+// An export that fails leaves the folder as it was.
+func TestExportFails(t *testing.T) {
+	t.Parallel()
+	path := sampleFile(t)
+	dir := t.TempDir()
+	for _, name := range []string{"a.csv", "a.jsonl.zst", "a.parquet"} {
+		target := filepath.Join(dir, name)
+		if _, errs, status := tool(t, path, "", "export", "notes", target, "--where", "stars / (id - 2) > 0 && [1][id] == 1"); status != 1 || errs == "" {
+			t.Errorf("%s: got status %d and %q, want 1", name, status, errs)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("%s: got %v %v in the folder, want nothing", name, left, err)
+		}
+	}
+}
