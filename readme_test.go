@@ -107,3 +107,21 @@ func TestReadmeCommands(t *testing.T) {
 		}
 	}
 }
+
+// TestReadmeWalk makes sure that the README's commands of the tool, and what they print,
+// are in the walk, whose commands a test of the tool runs.
+func TestReadmeWalk(t *testing.T) {
+	t.Parallel()
+	walk := "\n" + string(fileBytes(t, filepath.Join("docs", "walk.md")))
+	for _, block := range readmeBlocks(t, "console") {
+		commands := strings.Split("\n"+block, "\n$ ")[1:]
+		if len(commands) != 5 {
+			t.Errorf("got %d commands, want 5", len(commands))
+		}
+		for _, command := range commands {
+			if !strings.Contains(walk, "\n$ "+strings.TrimSuffix(command, "\n")+"\n") {
+				t.Errorf("docs/walk.md does not have:\n%s", command)
+			}
+		}
+	}
+}
