@@ -160,7 +160,7 @@ func (e *exporting) output(ctx context.Context, s *userdata.Session, t *userdata
 		return newOutput(w, style{format: e.a.format, zone: e.a.zone(), escape: isTerminal(w)}, names), nil
 	}
 	if isTerminal(w) {
-		return nil, usageError{errors.New("Parquet is not for a terminal: name a file")}
+		return nil, usageError{errors.New("a terminal does not show Parquet: name a file")}
 	}
 	forms := map[string]timeForm{}
 	if times := timeColumns(t, names); len(times) > 0 {
