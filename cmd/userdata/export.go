@@ -59,16 +59,28 @@ those, or are text if they need those and are of centuries that have no room for
 			return err
 		}
 		e := &exporting{a: a, cmd: cmd, sel: &sel}
-		return a.readTable(cmd, args[0], func(ctx context.Context, s *userdata.Session, t *userdata.RowTable) error {
+		return a.read(cmd, func(ctx context.Context, db *userdata.DB) error {
+			t, err := tableNamed(db, args[0])
+			if err != nil {
+				return err
+			}
+			s := db.NewSession()
+			defer s.Close()
 			if sel.explain || sel.count {
 				return a.printRows(ctx, cmd, s, t, &sel, func(q userdata.RowQuery) (userdata.RowQuery, error) { return q, nil })
 			}
+			began := versionOf(ctx, db)
+			defer func() {
+				if began != versionOf(ctx, db) {
+					fmt.Fprintln(cmd.ErrOrStderr(), "the file was changed meanwhile: records may be of before and after; 'backup' first, and export that, for one state")
+				}
+			}()
 			if path == "-" {
 				_, err := e.write(ctx, s, t, cmd.OutOrStdout())
 				return err
 			}
 			n := 0
-			err := writeFile(path, force, func(f *os.File) (err error) {
+			err = writeFile(path, force, func(f *os.File) (err error) {
 				n, err = e.packed(ctx, s, t, f, strings.HasSuffix(path, ".zst"))
 				return err
 			})
@@ -79,6 +91,15 @@ those, or are text if they need those and are of centuries that have no room for
 		})
 	}
 	return c
+}
+
+// versionOf returns the version that a file is at; 0 if it can't be read.
+func versionOf(ctx context.Context, db *userdata.DB) (version uint64) {
+	_ = db.Store().View(ctx, func(snap userdata.Snapshot) error {
+		version = snap.Version()
+		return nil
+	})
+	return version
 }
 
 // exporting is one call of export.
@@ -160,7 +181,7 @@ func (e *exporting) output(ctx context.Context, s *userdata.Session, t *userdata
 		return newOutput(w, style{format: e.a.format, zone: e.a.zone(), escape: isTerminal(w)}, names), nil
 	}
 	if isTerminal(w) {
-		return nil, usageError{errors.New("Parquet is not for a terminal: name a file")}
+		return nil, usageError{errors.New("a terminal does not show Parquet: name a file")}
 	}
 	forms := map[string]timeForm{}
 	if times := timeColumns(t, names); len(times) > 0 {

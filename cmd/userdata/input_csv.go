@@ -57,6 +57,7 @@ func checkHeader(name string, at place, columns []string) error {
 
 // next implements [recordReader].
 func (c *cellReader) next() (*record, error) {
+	c.text.pass(c.text.passed)
 	cells, err := c.csv.Read()
 	if errors.Is(err, io.EOF) {
 		return nil, io.EOF

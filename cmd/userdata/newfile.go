@@ -43,12 +43,31 @@ func publishNew(tmp, path string) error {
 	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%s: %w", printable(path), fs.ErrExist)
 	case err == nil:
+		syncFolder(path)
 		return nil
 	}
 	if _, err := os.Lstat(path); err == nil { // a file system without hard links
 		return fmt.Errorf("%s: %w", printable(path), fs.ErrExist)
 	}
-	return os.Rename(tmp, path)
+	return rename(tmp, path)
+}
+
+// rename gives a file another name, which a loss of power does not take from it.
+func rename(from, to string) error {
+	err := os.Rename(from, to)
+	if err == nil {
+		syncFolder(to)
+	}
+	return err
+}
+
+// syncFolder brings the names in a file's folder to the disk, where a system can be
+// asked to.
+func syncFolder(path string) {
+	if d, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = d.Sync() // some systems can't, and need not be asked
+		d.Close()
+	}
 }
 
 // writeFile writes a file at a path: write writes it under another name, and it takes
@@ -70,7 +89,7 @@ func writeFile(path string, force bool, write func(f *os.File) error) (err error
 		return err
 	}
 	if force {
-		return os.Rename(f.Name(), path)
+		return rename(f.Name(), path)
 	}
 	return publishNew(f.Name(), path)
 }

@@ -15,7 +15,7 @@ import (
 // A parquetOutput writes a Parquet file.
 type parquetOutput struct {
 	buffered *bufio.Writer
-	w        *parquet.Writer
+	w        *parquet.GenericWriter[any]
 	columns  []parquetColumn
 	row      parquet.Row
 	n        int
@@ -52,7 +52,7 @@ func newParquetOutput(w *bufio.Writer, t *userdata.RowTable, names []string, for
 		fields = append(fields, orderedField{node, name})
 	}
 	schema := parquet.NewSchema(t.Name(), orderedGroup{parquet.Group{}, fields})
-	o.w = parquet.NewWriter(w, schema, parquet.Compression(&parquet.Zstd), parquet.CreatedBy("userdata", "", ""))
+	o.w = parquet.NewGenericWriter[any](w, schema, parquet.Compression(&parquet.Zstd), parquet.CreatedBy("userdata", "", ""))
 	return o, nil
 }
 

@@ -51,6 +51,7 @@ func (p *progress) report(what string, done, total int) {
 			progressbar.OptionShowCount(),
 			progressbar.OptionShowIts(),
 			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionSetSpinnerChangeInterval(0), // else it goes on drawing after the end
 			progressbar.OptionClearOnFinish(),
 			progressbar.OptionSetWidth(24),
 			progressbar.OptionSetTheme(progressbar.ThemeASCII),
