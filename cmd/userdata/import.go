@@ -303,7 +303,7 @@ func (m *importing) runCreate(a *app, cmd *cobra.Command, name string, in *input
 	}
 	p := newProgress(cmd, "look at")
 	defer p.end()
-	f, schema, err := m.find(in, name, func(n int) { p.report(name, n, 0) })
+	f, schema, err := m.find(cmd.Context(), in, name, func(n int) { p.report(name, n, 0) })
 	p.end()
 	if err != nil {
 		return err
@@ -353,7 +353,7 @@ func (m *importing) refuseTable(a *app, cmd *cobra.Command, name string) error {
 }
 
 // find finds the table that an input makes.
-func (m *importing) find(in *input, name string, report func(n int)) (*finder, userdata.TableSchema, error) {
+func (m *importing) find(ctx context.Context, in *input, name string, report func(n int)) (*finder, userdata.TableSchema, error) {
 	none := userdata.TableSchema{}
 	given := map[string]string{}
 	for _, text := range m.types {
@@ -368,7 +368,7 @@ func (m *importing) find(in *input, name string, report func(n int)) (*finder, u
 		return nil, none, err
 	}
 	defer closer.Close()
-	f, err := find(records, in.name, isJSON, given, report)
+	f, err := find(ctx, records, in.name, isJSON, given, report)
 	if err != nil {
 		return nil, none, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -366,7 +367,7 @@ func chooseKey(s *userdata.TableSchema, key string) error {
 }
 
 // find reads all records of an input, and finds the columns that they have.
-func find(records recordReader, name string, isJSON bool, given map[string]string, report func(n int)) (*finder, error) {
+func find(ctx context.Context, records recordReader, name string, isJSON bool, given map[string]string, report func(n int)) (*finder, error) {
 	f := &finder{isJSON: isJSON, given: given}
 	for {
 		r, err := records.next()
@@ -375,6 +376,9 @@ func find(records recordReader, name string, isJSON bool, given map[string]strin
 		}
 		if err == nil {
 			err = f.add(r)
+		}
+		if err == nil {
+			err = ctx.Err()
 		}
 		if err != nil {
 			var bad *badInput

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,9 +29,51 @@ type input struct {
 // newInput returns the input of that name; "-" or none stands for stdin.
 func newInput(cmd *cobra.Command, name string) *input {
 	if name == "" || name == "-" {
-		return &input{name: "stdin", stdin: cmd.InOrStdin()}
+		return &input{name: "stdin", stdin: &patientReader{ctx: cmd.Context(), r: cmd.InOrStdin()}}
 	}
 	return &input{name: name, path: name}
+}
+
+// A patientReader reads from who may never write, until its context ends.
+type patientReader struct {
+	ctx  context.Context
+	r    io.Reader
+	buf  []byte
+	came chan readBytes // from the read that is under way; nil if none is
+	rest readBytes
+}
+
+// readBytes is what a Read returns.
+type readBytes struct {
+	b   []byte
+	err error
+}
+
+// Read implements [io.Reader].
+func (p *patientReader) Read(b []byte) (int, error) {
+	if len(p.rest.b) == 0 && p.rest.err == nil {
+		if p.buf == nil {
+			p.buf = make([]byte, 64<<10)
+		}
+		if p.came == nil {
+			p.came = make(chan readBytes, 1)
+			go func(came chan<- readBytes) {
+				n, err := p.r.Read(p.buf)
+				came <- readBytes{p.buf[:n], err}
+			}(p.came)
+		}
+		select {
+		case p.rest = <-p.came:
+			p.came = nil
+		case <-p.ctx.Done():
+			return 0, p.ctx.Err()
+		}
+	}
+	n := copy(b, p.rest.b)
+	if p.rest.b = p.rest.b[n:]; len(p.rest.b) > 0 || n > 0 && p.rest.err != nil {
+		return n, nil
+	}
+	return n, p.rest.err
 }
 
 // keep makes an input one that can be opened twice: stdin goes to a temporary file.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -63,6 +64,30 @@ func TestReadFails(t *testing.T) {
 		if !errors.Is(err, errDryRun) {
 			t.Errorf("%s: got %v, want the error of the reader", format, err)
 		}
+	}
+}
+
+// A command that waits for stdin ends when it is interrupted.
+func TestStdinInterrupted(t *testing.T) {
+	t.Parallel()
+	r, w := io.Pipe()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &patientReader{ctx: ctx, r: r}
+	go w.Write([]byte("id"))
+	b := make([]byte, 1)
+	for _, want := range "id" {
+		if n, err := p.Read(b); n != 1 || b[0] != byte(want) || err != nil {
+			t.Fatalf("got %d %q %v, want %q", n, b, err, want)
+		}
+	}
+	cancel()
+	if _, err := p.Read(b); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	whole := &patientReader{ctx: t.Context(), r: iotest.DataErrReader(strings.NewReader(strings.Repeat("漢", 50_000)))}
+	if got, err := io.ReadAll(whole); len(got) != 150_000 || err != nil {
+		t.Errorf("got %d bytes and %v", len(got), err)
 	}
 }
 
