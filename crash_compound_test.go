@@ -53,7 +53,7 @@ func goOn(p *program) error { return p.session(2) }
 func TestCrashAfterKill(t *testing.T) {
 	t.Parallel()
 	sum := newTally(t)
-	for seed := range samples(1, 2, 80) {
+	for seed := range samples(1, 2, 90) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			p := newProgram(t, storeEngine, uint64(seed))

@@ -48,7 +48,7 @@ func TestCrashImages(t *testing.T) {
 	t.Parallel()
 	const each = 2000
 	sum := newTally(t)
-	for seed := range samples(1, 16, 500) {
+	for seed := range samples(1, 16, 520) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			p := newProgram(t, storeEngine, uint64(seed))
