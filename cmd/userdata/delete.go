@@ -104,6 +104,7 @@ func (d *deletion) deleteWhere(ctx context.Context, s *userdata.Session, t *user
 	if err != nil {
 		return 0, err
 	}
+	defer busy(d.cmd, "read", t.Name())()
 	n, err := q.Delete(ctx)
 	return n, errors.Join(err, c.fault())
 }

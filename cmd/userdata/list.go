@@ -117,7 +117,15 @@ func (a *app) printRows(ctx context.Context, cmd *cobra.Command, s *userdata.Ses
 	if err != nil {
 		return err
 	}
+	p, n := newProgress(cmd, "list"), 0
+	if isTerminal(cmd.OutOrStdout()) {
+		p.w = nil // the records themselves are there to see
+	}
+	defer p.end()
 	for row, err := range q.Untracked().Rows(ctx) {
+		if n++; n%256 == 0 {
+			p.report(t.Name(), n, 0)
+		}
 		if err == nil {
 			err = c.fault()
 		}

@@ -84,7 +84,16 @@ func (a *app) writeTable(cmd *cobra.Command, name string, fn func(ctx context.Co
 		if err != nil {
 			return err
 		}
-		return db.Transact(ctx, func(s *userdata.Session) error { return fn(ctx, s, t) })
+		stop := func() {}
+		defer func() { stop() }()
+		return db.Transact(ctx, func(s *userdata.Session) error {
+			stop() // it may have been begun anew
+			err := fn(ctx, s, t)
+			if err == nil {
+				stop = busy(cmd, "write", t.Name())
+			}
+			return err
+		})
 	})
 }
 

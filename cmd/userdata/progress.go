@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -21,6 +22,7 @@ type progress struct {
 	bar   *progressbar.ProgressBar
 	what  string
 	total int
+	drew  bool // tick has
 }
 
 // newProgress returns the progress of a command's work, which the verb says.
@@ -60,10 +62,50 @@ func (p *progress) report(what string, done, total int) {
 	_ = p.bar.Set(done)
 }
 
+// busy shows that work of unknown length is under way until stop is called, which may
+// be done more than once. Where nobody looks it does nothing.
+func busy(cmd *cobra.Command, verb, what string) (stop func()) {
+	p := newProgress(cmd, verb)
+	if p.w == nil {
+		return func() {}
+	}
+	ended, drawn := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(drawn)
+		ticks := time.NewTicker(progressWait / 4)
+		defer ticks.Stop()
+		for {
+			select {
+			case <-ticks.C:
+				p.tick(what)
+			case <-ended:
+				p.end()
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(ended)
+		<-drawn
+	})
+}
+
+// tick shows for how long the work has been going on.
+func (p *progress) tick(what string) {
+	if took := time.Since(p.began); took >= progressWait {
+		p.drew = true
+		fmt.Fprintf(p.w, "\r%s %s: %d s", p.verb, printable(what), int(took.Seconds()))
+	}
+}
+
 // end takes the bar away.
 func (p *progress) end() {
 	if p.bar != nil {
 		_ = p.bar.Clear()
 		p.bar = nil
+	}
+	if p.drew {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.drew = false
 	}
 }

@@ -85,7 +85,9 @@ func (a *app) updateRows(cmd *cobra.Command, name string, sel *selection, dryRun
 		case sel.explain:
 			return explainQuery(cmd, q, c)
 		}
+		stop := busy(cmd, "read", t.Name())
 		rows, err := q.All(ctx)
+		stop()
 		if err := errors.Join(err, c.fault()); err != nil {
 			return err
 		}
