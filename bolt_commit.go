@@ -458,6 +458,7 @@ func (s *BoltStore) recover(txid uint64) (applied bool, err error) {
 		s.log.Error("userdata: the file could not be made sound after a failure", "path", s.path, "error", err)
 		return false, fmt.Errorf("%w: %s takes no more changes until it is opened again: %w", ErrUnknownOutcome, s.path, err)
 	}
+	s.unpin(s.handle) // if it has to go on, then with the newest state
 	if err := s.reopen(); err != nil {
 		if errors.Is(err, errLockLost) {
 			s.failed = err

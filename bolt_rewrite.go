@@ -85,7 +85,11 @@ func (s *BoltStore) rewriteCopy(ctx context.Context, old *boltHandle, fn func(tx
 		return err
 	}
 	taken = true
-	return s.takeOver(tmp, old)
+	if err = s.takeOver(tmp, old); err == nil && s.handle == old {
+		s.failed = fmt.Errorf("the rewritten file is in place, but can't be opened")
+		err = fmt.Errorf("%w: %w", ErrUnknownOutcome, s.failed) // reads go on with what was before
+	}
+	return err
 }
 
 // change runs fn on the file of a handle, which nobody else knows yet. It reports
