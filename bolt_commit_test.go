@@ -358,3 +358,33 @@ func TestBoltLockedNamesHolder(t *testing.T) {
 		t.Errorf("got %v, want ErrLocked with %q", err, want)
 	}
 }
+
+// Reads between commits keep no page from being used anew: the file is as large as
+// without them. And each sees what was committed before.
+func TestReadsBetweenCommits(t *testing.T) {
+	t.Parallel()
+	size := func(read bool) int64 {
+		path := filepath.Join(t.TempDir(), "a.db")
+		store := openBoltFile(t, path, nil)
+		for i := range 60 {
+			value := bytes.Repeat([]byte{byte(i)}, 50_000)
+			ok(t, store.Apply(t.Context(), &userdata.ChangeSet{Changes: []userdata.Change{{Bucket: "b", Key: []byte("k"), Value: value}}}))
+			if !read {
+				continue
+			}
+			ok(t, store.View(t.Context(), func(snap userdata.Snapshot) error {
+				got, err := snap.Get("b", []byte("k"))
+				if !bytes.Equal(got, value) {
+					t.Errorf("after commit %d a read sees another state", i)
+				}
+				return err
+			}))
+		}
+		info, err := os.Stat(path)
+		ok(t, err)
+		return info.Size()
+	}
+	if with, without := size(true), size(false); with != without {
+		t.Errorf("the file has %d bytes with reads, %d without", with, without)
+	}
+}
