@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,6 +52,10 @@ func programOn(t testing.TB, e engine, d *powercut.Disk, past history, seed uint
 	}
 	return &program{engine: e, path: filepath.Join(dir, dbName), rng: rand.New(rand.NewPCG(seed, 0)), rec: rec, past: past}
 }
+
+// remove removes the folder before the test ends, so that thousands of runs need no
+// more of the disk than one.
+func (p *program) remove() { os.RemoveAll(filepath.Dir(p.path)) }
 
 // run runs fn with the recorder. The test fails if fn does.
 func (p *program) run(t testing.TB, fn func() error) {

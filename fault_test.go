@@ -248,7 +248,9 @@ func TestFaults(t *testing.T) {
 						}
 						r := &faultyRun{w.begin(), w.work, &fault{failure: f, n: n, count: count}, map[outcome]int{}}
 						r.rec.SetFault(r.fault.decide)
-						if err := r.rec.Run(r.run); err != nil {
+						err := r.rec.Run(r.run)
+						r.remove()
+						if err != nil {
 							t.Errorf("%v: %v (%v): %v", r.fault, op, r.outcomes, err)
 							continue
 						}
@@ -290,6 +292,7 @@ func TestOutcomes(t *testing.T) {
 				if err := r.rec.Run(r.run); err != nil {
 					t.Errorf("%v: %v: %v", r.fault, op, err)
 				}
+				r.remove()
 			}
 		}
 	}
