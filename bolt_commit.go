@@ -369,13 +369,27 @@ func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCa
 	}
 	h.db.AllocSize = int(min(max(tx.Size()/8, minFileGrowth), maxFileGrowth))
 	txid := uint64(tx.ID())
-	if err = h.guard(tx.Commit); err == nil {
+	if err = s.commit(h, tx, calls); err == nil {
 		s.committed(h, txid)
 		return nil
 	}
 	h.broken = true
 	h.abandon(tx)
 	return s.settle(calls, txid, errnoOf(err))
+}
+
+// commit makes the transaction durable.
+func (s *BoltStore) commit(h *boltHandle, tx *bbolt.Tx, calls []*applyCall) error {
+	txid := uint64(tx.ID())
+	sealing, err := s.prepareSeal(h, calls, txid)
+	if err != nil {
+		return err
+	}
+	h.db.NoSync = sealing
+	if err := h.guard(tx.Commit); err != nil || !sealing {
+		return err
+	}
+	return s.sealCommit(h, txid)
 }
 
 // committed takes notice of a transaction that is in the file.
@@ -476,13 +490,13 @@ func (s *BoltStore) heal() (txid uint64, err error) {
 		if f, err = s.descriptor(); err != nil {
 			continue
 		}
-		meta, healing := heal(f)
+		st, healing := heal(f, s.seen)
 		if f != s.own {
 			healing = errors.Join(healing, f.Close())
 		}
 		if err = healing; err == nil {
-			s.seen = meta.Txid
-			return meta.Txid, nil
+			s.seen, s.sealed = st.meta().Txid, false
+			return s.seen, nil
 		}
 	}
 	return 0, err

@@ -237,7 +237,7 @@ func (s *BoltStore) takeOver(tmp *os.File, old *boltHandle) error {
 		}
 	}
 	before := s.own
-	s.own, s.seen = tmp, 0
+	s.own, s.seen, s.sealed = tmp, 0, false
 	defer before.Close()
 	old.broken = true // until there is a handle of the new file
 	if err := syncFolder(s.path); err != nil {

@@ -225,38 +225,51 @@ func pathless(err error) error {
 	return err
 }
 
-// heal makes durable what the file says: it writes the meta page that bbolt would
-// choose again, and the other one, and syncs. The kernel may show a meta page that
-// never reached the disk, after a sync that failed, and after a process that was
+// heal makes durable what the file says: it writes the meta page of the last
+// transaction that is whole, and the other one, and syncs. The kernel may show a meta
+// page that never reached the disk, after a sync that failed, and after a process that was
 // killed between writing and syncing it; a commit on top of it would overwrite
-// pages that the disk still refers to. The other meta page is written as it is, so
-// that the state before the last commit stays within reach; if there is none in it,
-// it gets a copy of the first.
+// pages that the disk still refers to. The pages of a commit that was synced with
+// its meta page are made durable first. The other meta page is written as it is, so
+// that the state before the last commit stays within reach; if there is none in it, or
+// one that is not whole, it gets a copy of the first.
 //
-// It returns the meta that is chosen. The caller has the file to itself.
-func heal(f *os.File) (pages.Meta, error) {
-	rep, err := readMetas(f)
+// That with the number durable is known to be whole. The caller has the file to itself.
+func heal(f *os.File, durable uint64) (*fileState, error) {
+	st, err := readState(f, durable)
 	if err != nil {
-		return pages.Meta{}, err
+		return nil, err
 	}
-	chosen, other := rep.Metas[rep.Meta], rep.Metas[1-rep.Meta]
-	page := make([]byte, rep.PageSize)
-	for _, slot := range [2]int{rep.Meta, 1 - rep.Meta} {
-		if slot == rep.Meta || other.Err == nil && other.Txid+1 == chosen.Txid {
-			if _, err := f.ReadAt(page, int64(slot)*int64(rep.PageSize)); err != nil {
-				return chosen, fmt.Errorf("read meta page %d: %w", slot, pathless(err))
+	if err := st.settle(f); err != nil {
+		return nil, err
+	}
+	keep := !st.cutOff() && st.hasBefore() && uint64(st.slot) == st.meta().Txid&1
+	txid := st.meta().Txid
+	if st.cutOff() {
+		txid += 2 // a read may have seen the one between: no other gets its version
+	}
+	page := make([]byte, st.PageSize)
+	for _, slot := range [2]int{st.slot, 1 - st.slot} {
+		at := int64(slot) * int64(st.PageSize)
+		if slot == st.slot || keep {
+			if _, err := f.ReadAt(page, at); err != nil {
+				return nil, fmt.Errorf("read meta page %d: %w", slot, pathless(err))
 			}
 		} else {
 			pages.MoveMeta(page, slot)
 		}
-		if _, err := f.WriteAt(page, int64(slot)*int64(rep.PageSize)); err != nil {
-			return chosen, fmt.Errorf("write meta page %d: %w", slot, pathless(err))
+		if slot == st.slot {
+			st.mark(page, txid)
+		}
+		if _, err := f.WriteAt(page, at); err != nil {
+			return nil, fmt.Errorf("write meta page %d: %w", slot, pathless(err))
 		}
 	}
 	if err := f.Sync(); err != nil {
-		return chosen, fmt.Errorf("sync meta pages: %w", pathless(err))
+		return nil, fmt.Errorf("sync meta pages: %w", pathless(err))
 	}
-	return chosen, nil
+	st.Metas[st.slot].Txid = txid
+	return st, nil
 }
 
 // readMetas reads the meta pages of the file. A file without a sound one is

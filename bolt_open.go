@@ -62,8 +62,12 @@ func inspect(f *os.File) (small bool, err error) {
 	if err != nil {
 		return false, pathless(err)
 	}
+	st, err := readState(f, 0)
+	if err != nil {
+		return false, err
+	}
 	if info.Size() > verifyAtOpen {
-		rep, err := pages.CheckFreelist(f, info.Size())
+		rep, err := pages.CheckFreelist(f, info.Size(), st.slot)
 		if err == nil && rep.Err() != nil {
 			err = corruptf("%w; Salvage can save what is readable", rep.Err())
 		}
@@ -71,16 +75,13 @@ func inspect(f *os.File) (small bool, err error) {
 			return false, pathless(err)
 		} // else bbolt goes through the whole file to find out what is free
 	}
-	rep, err := pages.Check(f, info.Size())
+	rep, err := pages.CheckMeta(f, info.Size(), st.slot)
 	if err != nil {
 		return true, pathless(err)
 	}
 	err = rep.Unsafe()
 	if err == nil {
 		return true, nil
-	}
-	if rep.PageSize == 0 {
-		return true, corruptf("not a bbolt file: %w", err)
 	}
 	if soundBefore(f, info.Size(), rep) {
 		return true, corruptf("%w; the state before the last commit is whole: Salvage can go back to it", err)

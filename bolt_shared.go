@@ -206,7 +206,11 @@ func (s *BoltStore) refresh() error {
 	if err != nil {
 		return err
 	}
-	if rep.Metas[rep.Meta].Txid == s.seen {
+	seal, err := sealAt(s.own, rep, rep.Meta)
+	if err != nil {
+		return err
+	}
+	if rep.Metas[rep.Meta].Txid == s.seen && (seal == nil || seal.Last) {
 		return nil
 	}
 	s.seen = 0
@@ -239,15 +243,9 @@ func (s *BoltStore) look() error {
 
 // renew heals the file that is locked by own, and opens it.
 func (s *BoltStore) renew(own *os.File) error {
-	rep, err := readMetas(own)
+	st, err := s.sound(own)
 	if err != nil {
 		return err
-	}
-	txid := rep.Metas[rep.Meta].Txid
-	if !s.opts.ReadOnly {
-		if _, err := heal(own); err != nil {
-			return err
-		}
 	}
 	if !ownsLock {
 		if err := unlock(own); err != nil {
@@ -260,6 +258,25 @@ func (s *BoltStore) renew(own *os.File) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handle, s.seen = h, txid
+	s.handle, s.seen = h, st.meta().Txid
 	return nil
+}
+
+// sound makes the file sound if it may be written, and returns what it holds. Of a
+// commit that was cut off nobody was told that it was done.
+func (s *BoltStore) sound(own *os.File) (*fileState, error) {
+	if s.opts.ReadOnly {
+		st, err := readState(own, 0)
+		if err == nil && st.cutOff() {
+			err = corruptf("its last commit was cut off: open it for writing once, which goes back to the state before")
+		}
+		return st, err
+	}
+	st, err := heal(own, 0)
+	if err == nil && st.cutOff() {
+		s.log.Warn("userdata: the last commit, which had not returned, was cut off: back to the state before it",
+			"path", s.path, "transaction", st.Metas[st.Meta].Txid)
+	}
+	s.sealed = false
+	return st, err
 }

@@ -56,9 +56,10 @@ type BoltStore struct {
 	onChange func(Snapshot) error
 
 	// writer has room for one token: who puts it in may write. Unlike bbolt's own
-	// lock, waiting for it ends with a context. It guards the two below.
+	// lock, waiting for it ends with a context. It guards the three below.
 	writer    chan struct{}
 	lastBatch int   // how many calls the last batch had
+	sealed    bool  // the last commit has a seal, and it is not Last
 	failed    error // why the file could not be made sound after a failure: nothing more is written
 
 	mu      sync.Mutex
@@ -171,24 +172,28 @@ func (s *BoltStore) Close() error {
 }
 
 func (s *BoltStore) close() error {
-	closed := make(chan error, 1)
 	drained := s.calls.shut()
-	go func() {
-		<-drained
-		closed <- s.release()
-	}()
 	for {
 		select {
-		case err := <-closed:
-			return err
+		case <-drained:
+			return s.release()
 		case <-time.After(closePatience):
 			s.mu.Lock()
 			views := s.viewing
 			s.mu.Unlock()
 			if views > 0 {
+				go s.releaseAfter(drained)
 				return fmt.Errorf("%w: it is closed when the View ends", errTimeout)
 			}
 		}
+	}
+}
+
+// releaseAfter closes the file when the last call has ended.
+func (s *BoltStore) releaseAfter(drained <-chan struct{}) {
+	<-drained
+	if err := s.release(); err != nil {
+		s.log.Warn("userdata: closing after the last View", "path", s.path, "error", err)
 	}
 }
 
@@ -205,6 +210,7 @@ func (s *BoltStore) views() int {
 // release closes the file. Nothing uses it any more.
 func (s *BoltStore) release() error {
 	s.unpin(s.handle)
+	s.endSeals()
 	var err error
 	if ownsLock || !s.opts.Shared { // else it was closed after the last turn
 		err = s.handle.close()

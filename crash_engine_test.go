@@ -3,6 +3,7 @@
 package userdata_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/seed-5df914be/userdata"
+	"github.com/seed-5df914be/userdata/internal/pages"
 )
 
 // The names of the database and its backup in the folder of a crash test.
@@ -35,6 +37,19 @@ type engineStore interface {
 	apply(changes []userdata.Change) error
 	read() (records, error)
 	Close() error
+}
+
+// structure checks the structure of the file at path, with these bytes, in the state
+// that the engine would choose.
+func (e engine) structure(path string, b []byte) (pages.Report, error) {
+	if e.name == bboltEngine.name {
+		return pages.Check(bytes.NewReader(b), int64(len(b)))
+	}
+	slot, err := userdata.StateOf(path)
+	if err != nil {
+		return pages.Report{}, err
+	}
+	return pages.CheckMeta(bytes.NewReader(b), int64(len(b)), slot)
 }
 
 // storeEngine is BoltStore.

@@ -17,7 +17,6 @@ import (
 
 	"github.com/seed-5df914be/userdata"
 	"github.com/seed-5df914be/userdata/internal/intercept"
-	"github.com/seed-5df914be/userdata/internal/pages"
 	"github.com/seed-5df914be/userdata/internal/powercut"
 )
 
@@ -136,7 +135,7 @@ func (in *inspection) checkFile(image powercut.Image, name string, p promise) (r
 		return nil, fmt.Errorf("the file is gone; there are %d others", len(image))
 	}
 	if len(b) > 0 {
-		report, err := pages.Check(bytes.NewReader(b), int64(len(b)))
+		report, err := in.engine.structure(filepath.Join(in.dir, name), b)
 		if err = cmp.Or(err, report.Unsafe()); err != nil {
 			return nil, fmt.Errorf("structure: %w", err) // and it might not be safe to open
 		}

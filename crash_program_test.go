@@ -94,6 +94,9 @@ func (p *program) open() error {
 func (p *program) commit() error {
 	begin := p.rec.Len()
 	changes, after := randomChanges(p.rng, p.state)
+	if p.rng.IntN(5) == 0 {
+		changes = append(changes, nothings...)
+	}
 	err := p.store.apply(changes)
 	p.past.steps = append(p.past.steps, step{begin: begin, end: p.rec.Len(), want: after, outcome: outcomeOf(err)})
 	if err == nil {
@@ -164,6 +167,15 @@ func (p *program) session(n int) error {
 
 // crashBuckets are the buckets that are written to.
 var crashBuckets = []string{"links", "notes", "tags"}
+
+// nothings are so many changes that a commit with them is a large one, which syncs
+// twice. They are deletions of what is not there.
+var nothings = func() (changes []userdata.Change) {
+	for n := range 600 {
+		changes = append(changes, userdata.Change{Bucket: "void", Key: fmt.Appendf(nil, "%03d", n)})
+	}
+	return changes
+}()
 
 // randomChanges makes up changes for a store that holds state, and what it holds
 // then: inserts, updates and deletes in several buckets, and now and then values

@@ -4,7 +4,22 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 )
+
+// StateOf returns the number of the meta page of the state that OpenBolt would choose.
+func StateOf(path string) (slot int, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	st, err := readState(f, 0)
+	if err != nil {
+		return 0, err
+	}
+	return st.slot, nil
+}
 
 // CheckRecords checks all that is in the store of a database, and that the declared
 // tables decode each record.
