@@ -264,11 +264,11 @@ func (s *BoltStore) checkFile() (int64, error) {
 	if s.own == nil {
 		return s.handle.span, nil
 	}
-	info, err := stillAt(s.own, s.path)
+	size, err := stillNamed(s.own, s.path)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", s.path, err)
 	}
-	return info.Size(), nil
+	return size, nil
 }
 
 // outlast waits until reads, which count tells with the store's lock, have ended.

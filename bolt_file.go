@@ -74,6 +74,15 @@ func stillAt(f *os.File, path string) (fs.FileInfo, error) {
 	return info, nil
 }
 
+// stillNamedByStat is stillNamed by means that every system has.
+func stillNamedByStat(f *os.File, path string) (size int64, err error) {
+	info, err := stillAt(f, path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
 // openFile opens the regular file at path, and creates it first if it is missing
 // and may be written. What else may be at a path is refused.
 func openFile(path string, readOnly bool) (*os.File, error) {

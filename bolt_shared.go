@@ -139,7 +139,7 @@ func (s *BoltStore) lockTurn(ctx context.Context) error {
 		if err := errors.Join(err, leaveGate(s.own)); err != nil {
 			return err
 		}
-		if _, err := stillAt(s.own, s.path); err == nil {
+		if _, err := stillNamed(s.own, s.path); err == nil {
 			return nil
 		} else if notReplaced(err) != nil {
 			return errors.Join(err, unlock(s.own))
