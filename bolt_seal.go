@@ -70,14 +70,21 @@ func (s *BoltStore) demandSeal(h *boltHandle, txid uint64) error {
 	if has {
 		return s.markSeal(h, txid, false)
 	}
-	return s.writeSeal(h, &pages.Seal{Txid: txid, Durable: true})
+	b, _ := (&pages.Seal{Txid: txid, Durable: true}).Bytes(int(h.pageSize))
+	return s.writeSeal(h, txid, b, pages.SealOffset)
 }
 
 // markSeal marks the seal of a durable transaction: whether it is Last.
 func (s *BoltStore) markSeal(h *boltHandle, txid uint64, last bool) error {
 	marks := []byte{(&pages.Seal{Durable: true, Last: last}).Marks()}
-	if _, err := s.own.WriteAt(marks, int64(txid&1)*h.pageSize+pages.SealMarksOffset); err != nil {
-		return fmt.Errorf("mark seal: %w", pathless(err))
+	return s.writeSeal(h, txid, marks, pages.SealMarksOffset)
+}
+
+// writeSeal writes the seal of a transaction, or the part of it from an offset of the
+// meta page on.
+func (s *BoltStore) writeSeal(h *boltHandle, txid uint64, b []byte, offset int64) error {
+	if _, err := s.own.WriteAt(b, int64(txid&1)*h.pageSize+offset); err != nil {
+		return fmt.Errorf("write seal: %w", pathless(err))
 	}
 	return nil
 }
@@ -92,19 +99,20 @@ func (s *BoltStore) sealCommit(h *boltHandle, txid uint64) error {
 		return err
 	})
 	if err == nil {
-		if _, fits := seal.Bytes(int(h.pageSize)); fits {
-			return s.finishSeal(h, seal)
+		if b, fits := seal.Bytes(int(h.pageSize)); fits {
+			return s.finishSeal(h, txid, b)
 		}
 	}
-	if err := h.sync(); err != nil {
+	if err := h.sync(); err != nil { // without a list
 		return err
 	}
-	return s.finishSeal(h, &pages.Seal{Txid: txid, Durable: true})
+	b, _ := (&pages.Seal{Txid: txid, Durable: true}).Bytes(int(h.pageSize))
+	return s.finishSeal(h, txid, b)
 }
 
 // finishSeal writes a seal and makes it durable, with all that was written before.
-func (s *BoltStore) finishSeal(h *boltHandle, seal *pages.Seal) error {
-	if err := s.writeSeal(h, seal); err != nil {
+func (s *BoltStore) finishSeal(h *boltHandle, txid uint64, seal []byte) error {
+	if err := s.writeSeal(h, txid, seal, pages.SealOffset); err != nil {
 		return err
 	}
 	return h.sync()
@@ -121,15 +129,6 @@ func (h *boltHandle) mapped(high uint64) []byte {
 func (h *boltHandle) sync() error {
 	if err := h.db.Sync(); err != nil {
 		return fmt.Errorf("sync: %w", pathless(err))
-	}
-	return nil
-}
-
-// writeSeal writes a seal behind its meta.
-func (s *BoltStore) writeSeal(h *boltHandle, seal *pages.Seal) error {
-	b, _ := seal.Bytes(int(h.pageSize))
-	if _, err := s.own.WriteAt(b, int64(seal.Txid&1)*h.pageSize+pages.SealOffset); err != nil {
-		return fmt.Errorf("write seal: %w", pathless(err))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package userdata_test
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 )
@@ -13,23 +14,35 @@ import (
 // the power fails when that has looked, and made no commit or one.
 func TestOpenHeals(t *testing.T) {
 	t.Parallel()
-	p := newProgram(t, storeEngine, 11)
-	p.run(t, func() error { return errors.Join(p.session(4), p.session(2)) })
-	h, rng, images := p.history(), rand.New(rand.NewPCG(11, 0)), 0
-	for at, op := range h.trace.Ops {
-		if !isSync(op) {
-			continue
-		}
-		for commits := range 2 {
-			disk, past := h.killedAt(at, rng)
-			next := programOn(t, storeEngine, disk, past, uint64(at))
-			next.run(t, func() error { return next.session(commits) })
-			in := newInspection(t, storeEngine, uint64(at))
-			if wantNoLoss(t, in, next.history(), 0, 30); in.images == 0 {
-				t.Errorf("killed at operation %d: no image", at)
+	sum := newTally(t)
+	for seed := range samples(4, 20, 200) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			p := newProgram(t, storeEngine, uint64(seed))
+			p.run(t, func() error { return errors.Join(p.session(4), p.session(2)) })
+			h, rng := p.history(), rand.New(rand.NewPCG(uint64(seed), 0))
+			for at, op := range h.trace.Ops {
+				for commits := range 2 {
+					if isSync(op) {
+						sum.add(openKilled(t, h, rng, at, commits))
+					}
+				}
 			}
-			images += in.images
-		}
+		})
 	}
-	t.Logf("%d images", images)
+}
+
+// openKilled cuts the power in a program that opens what another one has left that
+// was killed at that operation, and makes so many commits.
+func openKilled(t *testing.T, h *history, rng *rand.Rand, at, commits int) *inspection {
+	t.Helper()
+	disk, past := h.killedAt(at, rng)
+	next := programOn(t, storeEngine, disk, past, uint64(at))
+	defer next.remove()
+	next.run(t, func() error { return next.session(commits) })
+	in := newInspection(t, storeEngine, uint64(at))
+	if wantNoLoss(t, in, next.history(), 0, 30); in.images == 0 {
+		t.Errorf("killed at operation %d: no image", at)
+	}
+	return in
 }

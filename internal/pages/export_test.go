@@ -1,5 +1,10 @@
 package pages
 
+import (
+	"cmp"
+	"io"
+)
+
 // Rules are the rules that a finding can break, by name.
 var Rules = map[string]error{
 	"short": errShort, "magic": errMagic, "endian": errEndian, "version": errVersion,
@@ -21,3 +26,31 @@ var Rules = map[string]error{
 
 // MaxFindings is how many findings a report holds.
 const MaxFindings = maxFindings
+
+// Used returns the pages that the newest state of a file uses, but for the meta pages.
+func Used(r io.ReaderAt, size int64) (map[uint64]bool, error) {
+	s := scan{rep: Report{Meta: -1}, src: source{r: r}}
+	err := s.metas(size, -1)
+	if err == nil {
+		err = s.run()
+	}
+	used := map[uint64]bool{}
+	for id := uint64(firstPage); id < s.hwm; id++ {
+		if s.used.has(id) {
+			used[id] = true
+		}
+	}
+	return used, cmp.Or(err, s.rep.Unsafe())
+}
+
+// RawSeal returns a meta page with the seal of a transaction and whatever list.
+func RawSeal(txid uint64, list []byte, pageSize int) []byte {
+	page := make([]byte, max(pageSize, SealOffset+sealHead+len(list)))
+	b := page[SealOffset : SealOffset+sealHead+len(list)]
+	le.PutUint64(b, sealMagic)
+	le.PutUint64(b[8:], txid)
+	le.PutUint32(b[24:], uint32(len(list)))
+	copy(b[sealHead:], list)
+	le.PutUint32(b[sealCRC:], sealSum(b))
+	return page
+}

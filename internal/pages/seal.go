@@ -107,7 +107,7 @@ func sealSum(b []byte) uint32 {
 // SealOf returns the seal in the bytes of a meta page, whose meta is m. It is false
 // if there is none, or one that was cut off, or that of another transaction.
 func SealOf(page []byte, m Meta) (*Seal, bool) {
-	if len(page) < SealOffset+sealHead || m.Err != nil {
+	if len(page) < SealOffset+sealHead || m.Err != nil || !plausible(m.PageSize) {
 		return nil, false
 	}
 	b := page[SealOffset:]
