@@ -74,7 +74,7 @@ func TestGroupCommit(t *testing.T) {
 	}
 }
 
-// 64 committers share their syncs: each transaction has two.
+// 64 committers share their syncs: each transaction has one, or two.
 func TestGroupCommitSyncs(t *testing.T) {
 	t.Parallel()
 	s := openBolt(t)

@@ -189,7 +189,7 @@ returns [ErrConcurrentUse] instead of corrupting itself.
 # The file
 
 A commit is on the disk when it returns. Commits that many goroutines make at the
-same time share a transaction and its syncs, each checked on its own. If the disk
+same time share a transaction and its sync, each checked on its own. If the disk
 fails, the store makes the file sound again, opens it anew and looks whether the
 commit is in it, so an error means that nothing was changed; the one exception says
 so: [ErrUnknownOutcome].
