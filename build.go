@@ -119,9 +119,9 @@ func (b *builder) clash(x *index, first, second indexEntry) (clash, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := b.table.open(key, value)
-	if err != nil {
+	if _, err := b.table.open(key, value); err != nil {
 		return nil, err
 	}
-	return x.clash(&slot{table: b.table, key: string(key)}, &r, first.value), nil
+	c := entryChange{index: x, putFrom: &slot{table: b.table, key: string(key), value: value}}
+	return c.clash(first.value), nil
 }

@@ -2,12 +2,10 @@ package userdata
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -32,18 +30,13 @@ type slot struct {
 type flushed struct {
 	slots   []*slot // by table and key
 	changes *ChangeSet
-	sources []any            // of each change: a *slot or an *entryChange
-	puts    map[*entry]*slot // where each entry that is written comes to stand
-}
-
-type slotKey struct {
-	table *table
-	key   string
+	sources []any // of each change: a *slot or an *entryChange
 }
 
 // A flusher works out the net effect of what a session holds.
 type flusher struct {
-	slots  map[slotKey]*slot
+	list   []*slot // of one table: what its entries do, in their order, and then by key
+	memory slab[slot]
 	faults []error
 }
 
@@ -71,21 +64,21 @@ func (s *Session) Flush(ctx context.Context) error {
 }
 
 func (s *Session) flush(op string) (*flushed, error) {
-	f := flusher{slots: map[slotKey]*slot{}}
+	f, out := flusher{}, &flushed{}
 	for _, t := range s.db.sorted() {
 		if im := s.known(t); im != nil {
+			f.list = nil
 			im.all(f.add)
-			if len(f.slots) > 0 {
-				im.all(f.checkOccupied)
-			}
+			f.merge(im)
+			out.slots = append(out.slots, f.list...)
 		}
 	}
-	out := f.finish(s.version)
+	f.faults = append(f.faults, out.finish(s.version)...)
 	if f.faults != nil {
 		setOp(op, f.faults)
 		return nil, errors.Join(f.faults...)
 	}
-	if s.snapshot != nil && len(f.slots) > 0 {
+	if s.snapshot != nil && len(out.slots) > 0 {
 		return nil, fmt.Errorf("userdata: %s: a View is %w", op, ErrReadOnly)
 	}
 	return out, nil
@@ -101,12 +94,46 @@ func setOp(op string, errs []error) {
 	}
 }
 
+// slot adds a slot to the list.
 func (f *flusher) slot(t *table, key string) *slot {
-	k := slotKey{t, key}
-	if f.slots[k] == nil {
-		f.slots[k] = &slot{table: t, key: key}
+	sl := f.memory.next()
+	sl.table, sl.key = t, key
+	f.list = append(f.list, sl)
+	return sl
+}
+
+// merge sorts the list by key, makes one slot of those that have the same, and finds
+// records that are put where another one is or comes to be.
+func (f *flusher) merge(im *identityMap) {
+	sortByKey(f.list, func(sl *slot) string { return sl.key })
+	kept := f.list[:0]
+	for _, sl := range f.list {
+		if n := len(kept); n > 0 && kept[n-1].key == sl.key {
+			f.join(kept[n-1], sl)
+		} else {
+			kept = append(kept, sl)
+		}
 	}
-	return f.slots[k]
+	f.list = kept
+	for _, sl := range kept {
+		if sl.put != nil && sl.remove == nil && im.base[sl.key] != nil {
+			f.faults = append(f.faults, sl.put.fault("", fmt.Errorf("%w: another record of the session has this key", ErrExists)))
+		}
+	}
+}
+
+// join takes what a later slot of the same key does into the first one.
+func (f *flusher) join(first, later *slot) {
+	if later.remove != nil {
+		first.remove = later.remove
+	}
+	switch {
+	case later.put == nil:
+	case first.put != nil:
+		f.faults = append(f.faults, later.put.fault("", fmt.Errorf("%w: two records of the session have this key", ErrExists)))
+	default:
+		first.put, first.value = later.put, later.value
+	}
 }
 
 // add works out what one entry does to the store.
@@ -170,30 +197,19 @@ func (f *flusher) fault(e *entry, err error) {
 
 // place puts an entry's new value under its key, and takes away the old one.
 func (f *flusher) place(e *entry, key string, value []byte) {
-	f.leave(e)
-	to := f.slot(e.im.table, key)
-	if to.put != nil {
-		f.faults = append(f.faults, e.fault("", fmt.Errorf("%w: two records of the session have this key", ErrExists)))
-		return
+	if e.state == Persistent && e.key != key {
+		f.leave(e)
 	}
-	to.put, to.value = e, value
+	to := f.slot(e.im.table, key)
+	if to.put, to.value = e, value; e.state == Persistent && e.key == key {
+		to.remove = e
+	}
 }
 
 // leave takes away an entry's old value.
 func (f *flusher) leave(e *entry) {
 	if e.state == Persistent {
 		f.slot(e.im.table, e.key).remove = e
-	}
-}
-
-// checkOccupied finds a record that stays where another one is put.
-func (f *flusher) checkOccupied(e *entry) {
-	if e.state == Pending {
-		return
-	}
-	sl := f.slots[slotKey{e.im.table, e.key}]
-	if sl != nil && sl.put != nil && sl.remove == nil {
-		f.faults = append(f.faults, sl.put.fault("", fmt.Errorf("%w: another record of the session has this key", ErrExists)))
 	}
 }
 
@@ -225,37 +241,55 @@ func (c *column) length(p unsafe.Pointer) (n int, unit string) {
 	return len(*(*[]byte)(p)), "bytes"
 }
 
-// finish makes the change set, and adds the faults that it finds in indexes: with
+// A bucketNet is what a commit does in one bucket, by key: in that of a table, or in that of an
+// index.
+type bucketNet struct {
+	bucket  string
+	slots   []*slot
+	entries []*entryChange
+}
+
+// finish makes the change set, and returns the faults that it finds in indexes: with
 // any, the change set is not to be applied.
-func (f *flusher) finish(version uint64) *flushed {
-	out := &flushed{changes: &ChangeSet{Version: version}, puts: map[*entry]*slot{}}
-	for _, sl := range f.slots {
-		out.slots = append(out.slots, sl)
-	}
-	slices.SortFunc(out.slots, func(a, b *slot) int {
-		return cmp.Or(strings.Compare(a.table.name, b.table.name), strings.Compare(a.key, b.key))
-	})
-	indexes := reindexer{changes: map[entryKey]*entryChange{}}
-	for _, sl := range out.slots {
-		out.add(sl.change(), sl)
-		if sl.put != nil {
-			out.puts[sl.put] = sl
+func (f *flushed) finish(version uint64) (faults []error) {
+	var groups []bucketNet
+	for rest := f.slots; len(rest) > 0; {
+		t, n := rest[0].table, 1
+		for n < len(rest) && rest[n].table == t {
+			n++
 		}
-		indexes.add(sl)
+		groups = append(groups, bucketNet{bucket: t.name, slots: rest[:n]})
+		indexes := reindexer{lists: make([][]*entryChange, len(t.indexes))}
+		indexes.addAll(t, rest[:n])
+		for i, x := range t.indexes {
+			groups = append(groups, bucketNet{bucket: x.bucket, entries: indexes.net(i)})
+		}
+		faults = append(faults, indexes.faults...)
+		rest = rest[n:]
 	}
-	for _, c := range indexes.changes {
-		if ch, needed := c.change(); needed {
-			out.add(ch, c)
+	slices.SortFunc(groups, func(a, b bucketNet) int { return strings.Compare(a.bucket, b.bucket) })
+	count := 0
+	for _, g := range groups {
+		count += len(g.slots) + len(g.entries)
+	}
+	f.changes = &ChangeSet{Changes: make([]Change, 0, count), Version: version}
+	f.sources = make([]any, 0, count)
+	for _, g := range groups {
+		for _, sl := range g.slots {
+			f.add(sl.change(), sl)
+		}
+		for _, c := range g.entries {
+			if ch, needed := c.change(); needed {
+				f.add(ch, c)
+			}
 		}
 	}
-	f.faults = append(f.faults, indexes.faults...)
-	sort.Sort(out)
-	return out
+	return faults
 }
 
 // change returns the change to the store.
 func (sl *slot) change() Change {
-	ch := Change{Bucket: sl.table.name, Key: []byte(sl.key), Expect: ExpectNothing}
+	ch := Change{Bucket: sl.table.name, Key: bytesOf(sl.key), Expect: ExpectNothing}
 	if sl.remove != nil {
 		ch.Expect, ch.Before = ExpectBytes, sl.remove.baseline
 	}
@@ -268,17 +302,6 @@ func (sl *slot) change() Change {
 func (f *flushed) add(ch Change, source any) {
 	f.changes.Changes = append(f.changes.Changes, ch)
 	f.sources = append(f.sources, source)
-}
-
-// Len, Less and Swap sort the changes and keep their sources beside them.
-func (f *flushed) Len() int { return len(f.sources) }
-func (f *flushed) Less(i, j int) bool {
-	return f.changes.Changes[i].compare(&f.changes.Changes[j]) < 0
-}
-func (f *flushed) Swap(i, j int) {
-	c := f.changes.Changes
-	c[i], c[j] = c[j], c[i]
-	f.sources[i], f.sources[j] = f.sources[j], f.sources[i]
 }
 
 // Commit flushes, and writes everything that changed since the last commit in
@@ -363,8 +386,8 @@ func (s *Session) settle(f *flushed) {
 		}
 	}
 	s.hidden = nil
-	for e := range f.puts {
-		if !e.hidden {
+	for _, sl := range f.slots {
+		if e := sl.put; e != nil && !e.hidden {
 			e.im.rekeyEntry(e)
 		}
 	}

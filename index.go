@@ -176,35 +176,45 @@ func (x *index) schema() IndexSchema {
 type indexEntry struct{ key, value []byte }
 
 // entries returns the entries of a stored record, sorted and each once.
-func (x *index) entries(r *row) ([]indexEntry, error) {
+func (x *index) entries(r *row) ([]indexEntry, error) { return x.appendEntries(nil, r) }
+
+// appendEntries is entries, into memory of the caller's.
+func (x *index) appendEntries(out []indexEntry, r *row) ([]indexEntry, error) {
 	values, null, err := x.appendValues(nil, r)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	prefixes := [][]byte{values}
-	if x.multi {
-		c := x.columns[len(x.columns)-1]
-		p, err := r.peek(c)
-		if err != nil {
-			return nil, columnError(c, err)
-		}
-		prefixes = c.elements(values, p)
+	if !x.multi {
+		return x.appendEntry(out, r, values, null)
 	}
-	out := make([]indexEntry, len(prefixes))
-	for i, values := range prefixes {
-		e := indexEntry{key: values, value: binary.AppendUvarint(nil, uint64(len(values)))}
-		if x.unique {
-			e.value = bytes.Clone(r.key)
+	c := x.columns[len(x.columns)-1]
+	p, err := r.peek(c)
+	if err != nil {
+		return out, columnError(c, err)
+	}
+	for _, values := range c.elements(values, p) {
+		if out, err = x.appendEntry(out, r, values, null); err != nil {
+			return out, err
 		}
-		if !x.unique || null {
-			e.key = append(e.key, r.key...)
-		}
-		if len(e.key) > MaxKeySize {
-			return nil, &RecordError{Column: x.columns[0].name, Err: fmt.Errorf("%w: index %s would have a key of %d bytes, at most %d", ErrTooLarge, x.name, len(e.key), MaxKeySize)}
-		}
-		out[i] = e
 	}
 	return out, nil
+}
+
+// appendEntry appends the entry with these values, one of which may be null.
+func (x *index) appendEntry(out []indexEntry, r *row, values []byte, null bool) ([]indexEntry, error) {
+	e := indexEntry{key: values}
+	if x.unique {
+		e.value = bytes.Clone(r.key)
+	} else {
+		e.value = binary.AppendUvarint(nil, uint64(len(values)))
+	}
+	if !x.unique || null {
+		e.key = append(e.key, r.key...)
+	}
+	if len(e.key) > MaxKeySize {
+		return out, &RecordError{Column: x.columns[0].name, Err: fmt.Errorf("%w: index %s would have a key of %d bytes, at most %d", ErrTooLarge, x.name, len(e.key), MaxKeySize)}
+	}
+	return append(out, e), nil
 }
 
 // appendValues appends the ordered forms of the record's values in the columns

@@ -226,6 +226,18 @@ func (r *row) skim(t *table, key, value []byte) error {
 	return nil
 }
 
+// own is skim for a value that is the session's own, which was verified when it was read,
+// or never was anywhere else.
+func (r *row) own(t *table, key, value []byte) error {
+	r.table, r.key, r.value, r.known = t, key, value, 0
+	n, pos := wire.Map(value)
+	if n != len(t.stored) {
+		return r.fault()
+	}
+	r.rest = value[pos : len(value)-checksumSize]
+	return nil
+}
+
 // fault says what is wrong with a value that is no record of the table.
 func (r *row) fault() error {
 	if _, err := r.table.open(r.key, r.value); err != nil {

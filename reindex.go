@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
+	"unsafe"
 )
 
 // An entryChange is what a commit does to one entry of an index: it removes
@@ -18,41 +18,41 @@ type entryChange struct {
 	removedFrom, putFrom *slot
 }
 
-type entryKey struct {
-	bucket string
-	key    string
-}
-
-// A reindexer works out the net change of all indexes.
+// A reindexer works out the net change of all indexes of a table.
 type reindexer struct {
-	changes map[entryKey]*entryChange
+	lists   [][]*entryChange // for each index, what is removed or put, each by itself
+	memory  slab[entryChange]
+	entries []indexEntry // of one record in one index
+	was, is row
 	faults  []error
 }
 
-func (r *reindexer) change(x *index, key []byte) *entryChange {
-	k := entryKey{x.bucket, string(key)}
-	if r.changes[k] == nil {
-		r.changes[k] = &entryChange{index: x, key: k.key}
+// addAll takes in what happens to the records of some slots.
+func (r *reindexer) addAll(t *table, slots []*slot) {
+	if len(t.indexes) == 0 {
+		return
 	}
-	return r.changes[k]
+	r.was, r.is = newRow(t), newRow(t)
+	for _, sl := range slots {
+		r.add(sl)
+	}
 }
 
 // add takes in what happens to one record.
 func (r *reindexer) add(sl *slot) {
-	if len(sl.table.indexes) == 0 {
-		return
-	}
 	var was, is *row
 	var err error
 	if sl.remove != nil {
-		was, err = sl.row(sl.remove.baseline)
+		was = &r.was
+		err = was.own(sl.table, bytesOf(sl.key), sl.remove.baseline)
 	}
 	if sl.put != nil && err == nil {
-		is, err = sl.rowPut()
+		is = &r.is
+		err = sl.rowPut(is)
 	}
-	for _, x := range sl.table.indexes {
+	for i, x := range sl.table.indexes {
 		if err == nil && !x.same(was, is) {
-			err = r.addTo(x, sl, was, is)
+			err = r.addTo(i, x, sl, was, is)
 		}
 	}
 	if err != nil {
@@ -60,30 +60,28 @@ func (r *reindexer) add(sl *slot) {
 	}
 }
 
-// row opens a stored value of the slot's record.
-func (sl *slot) row(value []byte) (*row, error) {
-	r, err := sl.table.open([]byte(sl.key), value)
-	return &r, err
-}
-
-// rowPut opens the value of the record that is put. Of a record at fault it has
-// those columns that are in order, and nil for the others.
-func (sl *slot) rowPut() (*row, error) {
+// rowPut makes r the record that is put. Of a record at fault it has those
+// columns that are in order, and nil for the others.
+func (sl *slot) rowPut(r *row) error {
 	if sl.value != nil {
-		return sl.row(sl.value)
+		return r.own(sl.table, bytesOf(sl.key), sl.value)
 	}
-	r := newRow(sl.table)
-	r.key, r.known = []byte(sl.key), len(r.columns)
+	r.table, r.key, r.known = sl.table, bytesOf(sl.key), len(r.columns)
 	for i, c := range sl.table.stored {
 		r.columns[i], _ = c.codec.bytes(c.at(sl.put.ptr))
 	}
-	return &r, nil
+	return nil
 }
 
 // knows reports whether the row has all columns of the index, which that of a
 // record at fault may lack.
 func (x *index) knows(r *row) bool {
-	return !slices.ContainsFunc(x.columns, func(c *column) bool { return r.columns[c.place] == nil })
+	for _, c := range x.columns {
+		if b, err := r.column(c); b == nil && err == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // fault returns an error about the slot's record.
@@ -101,48 +99,88 @@ func (t *table) entryError(op string, key []byte, err error) error {
 // same reports whether a record has the same entries before and after, without
 // working them out.
 func (x *index) same(was, is *row) bool {
-	return was != nil && is != nil && !slices.ContainsFunc(x.columns, func(c *column) bool {
-		return !bytes.Equal(was.columns[c.place], is.columns[c.place])
-	})
+	if was == nil || is == nil {
+		return false
+	}
+	for _, c := range x.columns {
+		a, errA := was.column(c)
+		b, errB := is.column(c)
+		if errA != nil || errB != nil || !bytes.Equal(a, b) {
+			return false
+		}
+	}
+	return true
 }
 
-// addTo takes in what happens to one record in one index.
-func (r *reindexer) addTo(x *index, sl *slot, was, is *row) error {
+// addTo takes in what happens to one record in the i-th index.
+func (r *reindexer) addTo(i int, x *index, sl *slot, was, is *row) (err error) {
 	if was != nil {
-		entries, err := x.entries(was)
-		if err != nil {
+		if r.entries, err = x.appendEntries(r.entries[:0], was); err != nil {
 			return err
 		}
-		for _, e := range entries {
-			c := r.change(x, e.key)
+		for _, e := range r.entries {
+			c := r.change(i, x, e.key)
 			c.removed, c.removedFrom = e.value, sl
 		}
 	}
 	if is == nil || !x.knows(is) {
 		return nil
 	}
-	entries, err := x.entries(is)
-	if err != nil {
+	if r.entries, err = x.appendEntries(r.entries[:0], is); err != nil {
 		return err
 	}
-	for _, e := range entries {
-		c := r.change(x, e.key)
-		if c.put != nil {
-			r.faults = append(r.faults, x.clash(sl, is, c.put))
-			continue
-		}
+	for _, e := range r.entries {
+		c := r.change(i, x, e.key)
 		c.put, c.putFrom = e.value, sl
 	}
 	return nil
 }
 
+// change adds a change of one entry, whose key is the caller's no more.
+func (r *reindexer) change(i int, x *index, key []byte) *entryChange {
+	c := r.memory.next()
+	c.index, c.key = x, unsafe.String(unsafe.SliceData(key), len(key))
+	r.lists[i] = append(r.lists[i], c)
+	return c
+}
+
+// net returns what happens to the entries of the i-th index, by their keys, each once. Two
+// records that have the same one are a fault.
+func (r *reindexer) net(i int) []*entryChange {
+	list := r.lists[i]
+	sortByKey(list, func(c *entryChange) string { return c.key })
+	kept := list[:0]
+	for _, c := range list {
+		n := len(kept)
+		if n == 0 || kept[n-1].key != c.key {
+			kept = append(kept, c)
+			continue
+		}
+		first := kept[n-1]
+		if c.removed != nil {
+			first.removed, first.removedFrom = c.removed, c.removedFrom
+		}
+		switch {
+		case c.put == nil:
+		case first.put != nil:
+			r.faults = append(r.faults, c.clash(first.put))
+		default:
+			first.put, first.putFrom = c.put, c.putFrom
+		}
+	}
+	return kept
+}
+
 // clash is the error for a record whose values in a unique index are another's.
-func (x *index) clash(sl *slot, r *row, other []byte) error {
+func (c *entryChange) clash(other []byte) error {
+	x, sl := c.index, c.putFrom
+	r := newRow(sl.table)
 	var values []string
-	for _, c := range x.columns {
-		p := c.codec.newValue()
-		if decodeValue(c.codec, r.columns[c.place], p) == nil {
-			values = append(values, c.name+" "+formatValue(c, p))
+	if sl.rowPut(&r) == nil {
+		for _, col := range x.columns {
+			if p, err := r.peek(col); err == nil {
+				values = append(values, col.name+" "+formatValue(col, p))
+			}
 		}
 	}
 	return &RecordError{
@@ -161,7 +199,7 @@ func (x *index) columnNames() string {
 
 // change returns the change to the store, and whether there is one.
 func (c *entryChange) change() (Change, bool) {
-	ch := Change{Bucket: c.index.bucket, Key: []byte(c.key), Value: c.put}
+	ch := Change{Bucket: c.index.bucket, Key: bytesOf(c.key), Value: c.put}
 	if c.removed != nil && c.put != nil && bytes.Equal(c.removed, c.put) {
 		return ch, false
 	}
@@ -178,9 +216,7 @@ func (c *entryChange) change() (Change, bool) {
 // explain returns the error for an entry that is not what was expected.
 func (c *entryChange) explain(found []byte) error {
 	if c.removed == nil {
-		if r, err := c.putFrom.row(c.putFrom.value); err == nil {
-			return c.index.clash(c.putFrom, r, found)
-		}
+		return c.clash(found)
 	}
 	sl := cmp.Or(c.removedFrom, c.putFrom)
 	return sl.fault(&RecordError{Column: c.index.columnNames(), Err: corruptf("index %s does not hold what the record says", c.index.name)})
