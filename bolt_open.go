@@ -24,11 +24,15 @@ func (s *BoltStore) open() (err error) {
 			own.Close() // perhaps for the second time
 		}
 	}()
-	small, err := inspect(own)
+	st, err := readState(own, 0)
 	if err != nil {
 		return err
 	}
-	if !s.opts.ReadOnly {
+	small, err := inspect(own, st.slot)
+	if err != nil {
+		return err
+	}
+	if !s.opts.ReadOnly && !st.closed() {
 		if err := syncFolder(s.path); err != nil { // its creator may have been killed before
 			return fmt.Errorf("sync folder: %w", err)
 		}
@@ -54,20 +58,16 @@ func (s *BoltStore) open() (err error) {
 	return err
 }
 
-// inspect checks the structure of the file, if it is small, or its meta pages and
-// its freelist. It reports whether it is small. In a larger file each page of the
-// trees is checked before it is read or written to.
-func inspect(f *os.File) (small bool, err error) {
+// inspect checks the structure of the file from a meta page on, if it is small, or its
+// meta pages and its freelist. It reports whether it is small. In a larger file each page
+// of the trees is checked before it is read or written to.
+func inspect(f *os.File, slot int) (small bool, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return false, pathless(err)
 	}
-	st, err := readState(f, 0)
-	if err != nil {
-		return false, err
-	}
 	if info.Size() > verifyAtOpen {
-		rep, err := pages.CheckFreelist(f, info.Size(), st.slot)
+		rep, err := pages.CheckFreelist(f, info.Size(), slot)
 		if err == nil && rep.Err() != nil {
 			err = corruptf("%w; Salvage can save what is readable", rep.Err())
 		}
@@ -75,7 +75,7 @@ func inspect(f *os.File) (small bool, err error) {
 			return false, pathless(err)
 		} // else bbolt goes through the whole file to find out what is free
 	}
-	rep, err := pages.CheckMeta(f, info.Size(), st.slot)
+	rep, err := pages.CheckMeta(f, info.Size(), slot)
 	if err != nil {
 		return true, pathless(err)
 	}

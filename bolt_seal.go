@@ -213,6 +213,12 @@ func sealAt(f *os.File, rep pages.Report, slot int) (*pages.Seal, error) {
 	return seal, nil
 }
 
+// closed reports whether the file was left in order: its last transaction is durable, and
+// so is its name, which was made so when the file was opened before that.
+func (st *fileState) closed() bool {
+	return st.seal != nil && st.seal.Last && !st.cutOff() && st.hasBefore() && uint64(st.slot) == st.meta().Txid&1
+}
+
 // settle makes the last transaction durable if it may not be: the kernel may have the
 // pages, and not the disk.
 func (st *fileState) settle(f *os.File) error {

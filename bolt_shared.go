@@ -215,7 +215,11 @@ func (s *BoltStore) refresh() error {
 	}
 	s.seen = 0
 	if s.replaced {
-		if _, err := inspect(s.own); err != nil {
+		st, err := readState(s.own, 0)
+		if err != nil {
+			return err
+		}
+		if _, err := inspect(s.own, st.slot); err != nil {
 			return err
 		}
 		s.replaced = false
@@ -262,21 +266,21 @@ func (s *BoltStore) renew(own *os.File) error {
 	return nil
 }
 
-// sound makes the file sound if it may be written, and returns what it holds. Of a
-// commit that was cut off nobody was told that it was done.
+// sound makes the file sound if it may be written and was not closed, and returns what
+// it holds. Of a commit that was cut off nobody was told that it was done.
 func (s *BoltStore) sound(own *os.File) (*fileState, error) {
-	if s.opts.ReadOnly {
-		st, err := readState(own, 0)
-		if err == nil && st.cutOff() {
-			err = corruptf("its last commit was cut off: open it for writing once, which goes back to the state before")
-		}
+	st, err := readState(own, 0)
+	if s.opts.ReadOnly && err == nil && st.cutOff() {
+		err = corruptf("its last commit was cut off: open it for writing once, which goes back to the state before")
+	}
+	s.sealed = false
+	if err != nil || s.opts.ReadOnly || st.closed() {
 		return st, err
 	}
-	st, err := heal(own, 0)
+	st, err = heal(own, 0)
 	if err == nil && st.cutOff() {
 		s.log.Warn("userdata: the last commit, which had not returned, was cut off: back to the state before it",
 			"path", s.path, "transaction", st.Metas[st.Meta].Txid)
 	}
-	s.sealed = false
 	return st, err
 }
