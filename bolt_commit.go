@@ -394,7 +394,7 @@ func (s *BoltStore) commit(h *boltHandle, tx *bbolt.Tx, calls []*applyCall) erro
 
 // committed takes notice of a transaction that is in the file.
 func (s *BoltStore) committed(h *boltHandle, txid uint64) {
-	s.seen = txid
+	s.seen, s.wrote = txid, true
 	s.mu.Lock()
 	idle := h.outdate(txid + 1) // see boltVersion
 	s.mu.Unlock()

@@ -237,7 +237,7 @@ func (s *BoltStore) takeOver(tmp *os.File, old *boltHandle) error {
 		}
 	}
 	before := s.own
-	s.own, s.seen, s.sealed = tmp, 0, false
+	s.own, s.seen, s.sealed, s.wrote = tmp, 0, false, false
 	defer before.Close()
 	old.broken = true // until there is a handle of the new file
 	if err := syncFolder(s.path); err != nil {

@@ -134,17 +134,27 @@ func (h *boltHandle) sync() error {
 }
 
 // endSeals marks the last commit as durable, and whoever comes next as free to write
-// without seals. If that is lost, the next opening finds out.
+// without seals. If that is lost, the next opening finds out. A file that the store
+// has not written to stays as it is.
 func (s *BoltStore) endSeals() {
-	if !s.sealed || s.handle.broken || s.failed != nil {
+	if !s.wrote || !s.seals() || s.handle.broken || s.failed != nil {
 		return
 	}
-	for _, txid := range [2]uint64{s.seen, s.seen - 1} {
-		if err := s.markSeal(s.handle, txid, true); err != nil {
-			s.log.Warn("userdata: the last commit could not be marked as durable", "path", s.path, "error", err)
-			return
-		}
+	if err := s.markSeals(s.handle); err != nil {
+		s.log.Warn("userdata: the last commit could not be marked as durable", "path", s.path, "error", err)
 	}
+}
+
+// markSeals is endSeals for a handle.
+func (s *BoltStore) markSeals(h *boltHandle) error {
+	if !s.sealed {
+		b, _ := (&pages.Seal{Txid: s.seen, Durable: true, Last: true}).Bytes(int(h.pageSize))
+		return s.writeSeal(h, s.seen, b, pages.SealOffset)
+	}
+	if err := s.markSeal(h, s.seen, true); err != nil {
+		return err
+	}
+	return s.markSeal(h, s.seen-1, true)
 }
 
 // A fileState is what a file holds for one who opens it.

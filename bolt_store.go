@@ -56,10 +56,11 @@ type BoltStore struct {
 	onChange func(Snapshot) error
 
 	// writer has room for one token: who puts it in may write. Unlike bbolt's own
-	// lock, waiting for it ends with a context. It guards the three below.
+	// lock, waiting for it ends with a context. It guards the four below.
 	writer    chan struct{}
 	lastBatch int   // how many calls the last batch had
 	sealed    bool  // the last commit has a seal, and it is not Last
+	wrote     bool  // there was a commit to the present file
 	failed    error // why the file could not be made sound after a failure: nothing more is written
 
 	mu      sync.Mutex
