@@ -233,3 +233,20 @@ func TestProgressPanics(t *testing.T) {
 		t.Errorf("left behind: %q", left)
 	}
 }
+
+// An index whose bucket is gone, or has another name, is not taken for an empty one.
+func TestOpenFindsMissingIndex(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "test.db")
+	db, err := userdata.Open(path, nil, parts)
+	ok(t, err)
+	ok(t, db.Transact(t.Context(), func(s *userdata.Session) error { return s.Add(newPart(1)) }))
+	ok(t, db.Close())
+	bolt, err := bbolt.Open(path, 0o600, nil)
+	ok(t, err)
+	ok(t, bolt.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("_index/parts/n")) }))
+	ok(t, bolt.Close())
+	if db, err := userdata.Open(path, nil, parts); !errors.Is(err, userdata.ErrCorrupt) {
+		t.Errorf("got %v, %v, want ErrCorrupt", db, err)
+	}
+}

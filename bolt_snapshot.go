@@ -124,6 +124,16 @@ func (s *boltSnapshot) sum(name string) (bucketSum, error) {
 	return bucketSum(b.tree.Sequence()), nil
 }
 
+// count returns how many entries the bucket has, modulo 2^32, if its sum tells.
+func (s *boltSnapshot) count(name string) (n uint32, known bool, err error) {
+	b, err := s.bucket(name)
+	if err != nil || !b.found {
+		return 0, err == nil, err
+	}
+	sum := bucketSum(b.tree.Sequence())
+	return sum.count(), sum != 0, nil
+}
+
 // Get implements [Snapshot].
 func (s *boltSnapshot) Get(bucket string, key []byte) ([]byte, error) {
 	b, err := s.bucket(bucket)

@@ -150,7 +150,9 @@ func (db *DB) evolveBackedUp(ctx context.Context, plan *evolution) (err error) {
 func (db *DB) planOpen(ctx context.Context) (plan *evolution, err error) {
 	err = db.store.View(ctx, func(snap Snapshot) error {
 		plan = &evolution{}
-		if plan.current, err = db.current(snap, &plan.record); plan.current || err != nil {
+		if plan.current, err = db.current(snap, &plan.record); plan.current && err == nil {
+			return db.checkCounts(snap)
+		} else if err != nil {
 			return err
 		}
 		if plan, err = newEvolution(ctx, db, snap, nil); err != nil {
@@ -162,6 +164,35 @@ func (db *DB) planOpen(ctx context.Context) (plan *evolution, err error) {
 		return plan.run()
 	})
 	return plan, err
+}
+
+// checkCounts makes sure that each index has as many entries as its table has records,
+// as far as the sums of their buckets tell. A bucket that damage has given another name
+// looks like one that is empty.
+func (db *DB) checkCounts(snap Snapshot) error {
+	bolt, ok := snap.(*boltSnapshot)
+	if !ok {
+		return nil
+	}
+	for _, t := range db.sorted() {
+		records, known, err := bolt.count(t.name)
+		if err != nil {
+			return err
+		}
+		for _, x := range t.indexes {
+			if !known || x.multi {
+				continue
+			}
+			entries, known, err := bolt.count(x.bucket)
+			if err == nil && known && entries != records {
+				err = fmt.Errorf("userdata: open: table %s: %w", t.name, corruptf("%d records, and %d entries in index %s", records, entries, x.name))
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // evolve does what the plan says, if that still holds.
