@@ -56,10 +56,10 @@ func (g goal) verdict(res *result) string {
 // reasons say why this package may be behind a peer or its goal in an op. They are
 // shown where it is.
 var reasons = map[string]string{
-	"load": `A commit of scattered keys rewrites whole pages of the tree, one system call each, and syncs twice; SQLite and pebble append to a log and write the tree later.
+	"load": `A commit of scattered keys rewrites whole pages of the tree, one system call each; SQLite and pebble append to a log and write the tree later.
 This package also finds and compares what each key has, checksums each record, and keeps the sums of its buckets.`,
 	"size":        `Random keys leave bbolt's pages two thirds full, and each commit of a load writes nearly all of them anew before the old ones are free: so half of the file is free at its end. Compact gives that back. SQLite writes pages in place; pebble compresses its blocks.`,
-	"open":        `The pages of a large file are checked before it is trusted; raw bbolt, SQLite and others trust them unseen.`,
+	"open":        `The meta pages and the list of free pages are checked before bbolt is let at the file, and the schema is compared; raw bbolt, SQLite and others trust what they find.`,
 	"get":         `Most of a get in a large file is waiting for memory, page by page, which is the same for all that use bbolt's pages; a session, its identity map and the checksum come on top.`,
 	"session":     `The session keeps what it read, with a copy to compare with later.`,
 	"tracked":     `The identity map is looked up by the table and the key, under a check that the session is used by one goroutine.`,
@@ -68,8 +68,8 @@ This package also finds and compares what each key has, checksums each record, a
 	"index":       `An index entry has the key, so each record is one more descent of the tree, as with raw bbolt; and each is compared with its checksum and with the entry, and tracked.`,
 	"filter":      `Every record's checksum is compared before its column is looked at.`,
 	"clean":       `Every plain field is compared with what was read.`,
-	"commit":      `bbolt syncs twice for each commit, its data and then its meta page; SQLite and pebble sync a log once.`,
-	"ordered":     `Committers share a commit, whose two syncs set the floor; pebble syncs one log once, and forms its tree later.`,
+	"commit":      `The one sync writes some ten scattered pages, which bbolt forms for each commit; SQLite and pebble append to a log and sync that.`,
+	"ordered":     `Committers share a commit, whose sync sets the floor; pebble syncs one log once, and forms its tree later.`,
 	"random":      `Committers share a commit, but scattered keys touch a page each, and each page is a write; pebble appends to one log, and forms its tree later.`,
 	"change":      `Scattered records are a page each, and each page is a write before the two syncs; SQLite and pebble append to a log.`,
 }
