@@ -157,18 +157,8 @@ func (w *boltWriter) get(bucket string, key []byte) ([]byte, error) {
 // write makes the changes that find was called with. bbolt keeps the values' slices
 // until the transaction is committed, so they must not change before.
 func (w *boltWriter) write(changes []Change) error {
+	w.cursor = nil // of pages that change now
 	known := w.found
-	for i := range changes { // with one cursor, as long as no page changes
-		if known[i].known {
-			continue
-		}
-		value, err := w.get(changes[i].Bucket, changes[i].Key)
-		if err != nil {
-			return err
-		}
-		known[i].value = value
-	}
-	w.cursor = nil
 	for len(changes) > 0 {
 		n := 1
 		for n < len(changes) && changes[n].Bucket == changes[0].Bucket {
@@ -206,7 +196,11 @@ func (w *boltWriter) writeBucket(changes []Change, known []found) error {
 			}
 			b.FillPercent = appendFill
 		}
-		if old := known[i].value; old != nil {
+		old := known[i].value
+		if !known[i].known {
+			old = b.Get(ch.Key)
+		}
+		if old != nil {
 			sum = sum.without(ch.Key, old)
 		}
 		if ch.Value == nil {
