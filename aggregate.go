@@ -124,7 +124,7 @@ func (g *grouper) run(ctx context.Context) ([]*group, error) {
 			if c.entry != nil {
 				p = c.entry.ptr
 			}
-			g.add(g.col.at(p))
+			g.addValue(g.col.at(p))
 		}
 		return g.sorted(), nil
 	}
@@ -132,23 +132,21 @@ func (g *grouper) run(ctx context.Context) ([]*group, error) {
 		if p, ok := g.indexed(); ok {
 			return g.walk(ctx, snap, &p)
 		}
-		return g.scan(ctx, snap, false, func(r *row) (bool, error) {
-			return true, g.addRow(r)
-		})
+		return g.scan(ctx, snap, g)
 	})
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range g.overlay() {
-		g.add(g.col.at(c.entry.ptr))
+		g.addValue(g.col.at(c.entry.ptr))
 	}
 	out := g.sorted()
 	g.s.db.echoSelect(ctx, g.plan, len(out))
 	return out, nil
 }
 
-// add counts a value.
-func (g *grouper) add(v unsafe.Pointer) {
+// addValue counts a value.
+func (g *grouper) addValue(v unsafe.Pointer) {
 	form := g.col.appendOrdered(nil, v)
 	if g.groups[string(form)] == nil {
 		value := g.col.codec.newValue()
@@ -158,21 +156,39 @@ func (g *grouper) add(v unsafe.Pointer) {
 	g.groups[string(form)].count++
 }
 
-// addRow counts the value of a row.
-func (g *grouper) addRow(r *row) error {
+// add implements [sink]: it counts the value of a row.
+func (g *grouper) add(r *row) (more bool, err error) {
 	v, err := r.peek(g.col)
 	if err != nil {
-		return err
+		return false, err
 	}
 	g.scratch = g.col.appendOrdered(g.scratch[:0], v)
 	if known := g.groups[string(g.scratch)]; known != nil {
 		known.count++
-		return nil
+		return true, nil
 	}
-	if v, err = g.table.decodeColumn(r, g.col); err == nil { // of its own: the group keeps it
-		g.groups[string(g.scratch)] = &group{value: v, count: 1}
+	if v, err = g.table.decodeColumn(r, g.col); err != nil { // of its own: the group keeps it
+		return false, err
 	}
-	return err
+	g.groups[string(g.scratch)] = &group{value: v, count: 1}
+	return true, nil
+}
+
+// fork implements [sink].
+func (g *grouper) fork(*room) sink {
+	return &grouper{plan: g.plan, col: g.col, counting: g.counting, groups: map[string]*group{}}
+}
+
+// join implements [sink].
+func (g *grouper) join(fork sink) (more bool) {
+	for form, x := range fork.(*grouper).groups {
+		if known := g.groups[form]; known != nil {
+			known.count += x.count
+		} else {
+			g.groups[form] = x
+		}
+	}
+	return true
 }
 
 // sorted returns the groups by value.
@@ -200,11 +216,12 @@ func (g *grouper) indexed() (path, bool) {
 
 // walk counts the entries of an index, value by value.
 func (g *grouper) walk(ctx context.Context, snap Snapshot, p *path) error {
-	sc := scanner{plan: g.plan, ctx: ctx, snap: snap, bare: true, row: newRow(g.table)}
+	sc := g.newScanner(ctx, snap, &counter{enough: -1})
+	defer sc.account()
 	for _, span := range p.ranges {
 		for more := true; more; {
 			var err error
-			if more, err = g.walkSpan(&sc, p, &span); err != nil {
+			if more, err = g.walkSpan(sc, p, &span); err != nil {
 				return err
 			}
 		}
@@ -218,11 +235,11 @@ func (g *grouper) walkSpan(sc *scanner, p *path, span *Range) (again bool, err e
 	if span.empty() {
 		return false, nil
 	}
+	counted := sc.out.(*counter)
 	var failed error
 	err = sc.snap.Scan(p.index.bucket, *span, func(key, value []byte) bool {
-		counted := false
-		sc.fn = func(*row) (bool, error) { counted = true; return true, nil }
-		if _, failed = sc.visit(p, key, value); failed != nil || !counted {
+		counted.n = 0
+		if _, failed = sc.visit(p, key, value); failed != nil || counted.n == 0 {
 			return failed == nil
 		}
 		var form []byte

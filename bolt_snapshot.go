@@ -154,7 +154,6 @@ func (s *boltSnapshot) Scan(bucket string, r Range, fn func(key, value []byte) b
 	if err != nil || !b.found {
 		return err
 	}
-	want, whole := bucketSum(b.tree.Sequence()), r.From == nil && r.To == nil
 	c := cursors.Get().(*pages.Cursor)
 	defer cursors.Put(c)
 	c.Reset(&b.tree)
@@ -162,7 +161,7 @@ func (s *boltSnapshot) Scan(bucket string, r Range, fn func(key, value []byte) b
 	if r.Reverse {
 		step = c.Prev
 	}
-	n := uint32(0)
+	n := 0
 	key, value, err := seekRange(c, r)
 	for ; key != nil && r.Contains(key); key, value, err = step() {
 		if value == nil {
@@ -176,10 +175,17 @@ func (s *boltSnapshot) Scan(bucket string, r Range, fn func(key, value []byte) b
 	switch {
 	case err != nil:
 		return pageFault(bucket, nil, err)
-	case whole && want != 0 && n != want.count():
-		return fmt.Errorf("userdata: bucket %s: %w", bucket, corruptf("%d entries, where %d should be", n, want.count()))
+	case !b.complete(r, n):
+		return fmt.Errorf("userdata: bucket %s: %w", bucket, corruptf("%d entries, where %d should be", n, bucketSum(b.tree.Sequence()).count()))
 	}
 	return nil
+}
+
+// complete reports whether a scan of the span has found as many entries as there are, as
+// far as the bucket tells.
+func (b *boltBucket) complete(span Range, found int) bool {
+	want := bucketSum(b.tree.Sequence())
+	return span.From != nil || span.To != nil || want == 0 || uint32(found) == want.count()
 }
 
 // seekRange moves the cursor to where a scan of the range begins. The entry

@@ -72,6 +72,7 @@ type DB struct {
 	log    *slog.Logger
 
 	scanLimit int
+	parts     partSizes // of scans
 	readOnly  bool
 	progress  func(table string, done, total int)
 

@@ -184,7 +184,10 @@ function on one snapshot throughout, and is the one place where a transaction is
 open meanwhile: be brief.
 
 A [DB], a [Table] and a [Column] are safe for concurrent use. A Session is not, and
-returns [ErrConcurrentUse] instead of corrupting itself.
+returns [ErrConcurrentUse] instead of corrupting itself. A query that reads many
+records of a plain type does so on several processors, at most eight and no more
+than GOMAXPROCS says, and returns when all of them are done. Code of the program's,
+such as a [Match], runs in the goroutine that called.
 
 # The file
 

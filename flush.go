@@ -116,7 +116,7 @@ func (f *flusher) merge(im *identityMap) {
 	}
 	f.list = kept
 	for _, sl := range kept {
-		if sl.put != nil && sl.remove == nil && im.base[sl.key] != nil {
+		if sl.put != nil && sl.remove == nil && im.base.find(bytesOf(sl.key)) != nil {
 			f.faults = append(f.faults, sl.put.fault("", fmt.Errorf("%w: another record of the session has this key", ErrExists)))
 		}
 	}
@@ -369,7 +369,10 @@ func (s *Session) settle(f *flushed) {
 		if e == nil {
 			continue
 		}
-		delete(e.im.base, e.key)
+		if sl.put == e && sl.key == e.key {
+			continue // it stays where it is
+		}
+		e.im.base.remove(e)
 		if e.state == Deleted {
 			s.detach(e)
 		}
@@ -377,7 +380,9 @@ func (s *Session) settle(f *flushed) {
 	for _, sl := range f.slots {
 		if e := sl.put; e != nil {
 			e.state, e.key, e.baseline = Persistent, sl.key, sl.value
-			e.im.setBase(e)
+			if sl.remove != e {
+				e.im.base.put(e)
+			}
 		}
 	}
 	for _, e := range s.hidden {

@@ -150,7 +150,7 @@ type identityMap struct {
 
 	// base holds the entries that are in the store, by their key there: all
 	// Persistent and Deleted ones, no Pending ones.
-	base map[string]*entry
+	base keyIndex
 
 	// moved holds live entries by the key that their fields said when last
 	// looked at, unless base has them under it. A program may change a key field
@@ -162,7 +162,8 @@ type identityMap struct {
 	moves   int    // how often compact has moved the entries
 }
 
-// insert takes in a new entry.
+// insert takes in a new entry. One that is not Pending has the key that its record's
+// fields say: it was just read, or deleted unread.
 func (im *identityMap) insert(e *entry) {
 	if len(im.entries) > 32 && im.count < len(im.entries)/2 {
 		im.compact()
@@ -170,18 +171,11 @@ func (im *identityMap) insert(e *entry) {
 	e.im, e.index = im, len(im.entries)
 	im.entries = append(im.entries, e)
 	im.count++
-	if e.state != Pending {
-		im.setBase(e)
+	if e.state == Pending {
+		im.rekeyEntry(e)
+	} else {
+		im.base.put(e)
 	}
-	im.rekeyEntry(e)
-}
-
-// setBase makes an entry the one that is in the store under its key.
-func (im *identityMap) setBase(e *entry) {
-	if im.base == nil {
-		im.base = map[string]*entry{}
-	}
-	im.base[e.key] = e
 }
 
 // remove forgets an entry, if it is there.
@@ -190,9 +184,7 @@ func (im *identityMap) remove(e *entry) {
 		return
 	}
 	im.unmove(e)
-	if im.base[e.key] == e {
-		delete(im.base, e.key)
-	}
+	im.base.remove(e)
 	im.entries[e.index] = nil
 	im.count--
 }
@@ -260,7 +252,7 @@ func (im *identityMap) lookup(key []byte) *entry {
 	if e := im.moved[string(key)]; e != nil && e.live() && e.keyIs(key) {
 		return e
 	}
-	if e := im.base[string(key)]; e != nil && e.live() && e.keyIs(key) {
+	if e := im.base.find(key); e != nil && e.live() && e.keyIs(key) {
 		return e
 	}
 	return nil

@@ -215,7 +215,7 @@ func (db *DB) evolve(ctx context.Context, plan *evolution) error {
 
 // newDB checks the declared tables among themselves.
 func newDB(store Store, opts *Options, tables []Mapped) (*DB, error) {
-	db := &DB{store: store, tables: map[string]*table{}, types: map[reflect.Type]*table{}, log: slog.New(slog.DiscardHandler), progress: func(string, int, int) {}}
+	db := &DB{store: store, parts: usualParts, tables: map[string]*table{}, types: map[reflect.Type]*table{}, log: slog.New(slog.DiscardHandler), progress: func(string, int, int) {}}
 	var faults []error
 	if opts != nil {
 		db.scanLimit, db.readOnly, db.program = opts.ScanLimit, opts.ReadOnly, opts.Program

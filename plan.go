@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"math"
-	"reflect"
 	"slices"
 	"time"
 	"unsafe"
@@ -52,15 +51,6 @@ type plan struct {
 	// reaches to, nil if nothing is stored beyond it.
 	page *rows
 	end  *candidate
-
-	// eager says that records are decoded as they are read: all of them are wanted,
-	// and no code of the program's runs then. room, bytes and records are where they,
-	// and their candidates, are put, side by side.
-	eager   bool
-	room    []candidate
-	sorts   []unsafe.Pointer
-	bytes   []byte
-	records recordRoom
 
 	// What the run did, for the log.
 	start               time.Time
@@ -145,17 +135,11 @@ func (q *query) count(ctx context.Context) (int, error) {
 		found, err := p.find(ctx)
 		return len(found), err
 	}
-	n := 0
-	err := p.read(ctx, func(snap Snapshot) error {
-		return p.scan(ctx, snap, true, func(*row) (bool, error) {
-			n++
-			return p.need < 0 || n < p.need, nil
-		})
-	})
-	if err != nil {
+	c := &counter{enough: p.need}
+	if err := p.read(ctx, func(snap Snapshot) error { return p.scan(ctx, snap, c) }); err != nil {
 		return 0, err
 	}
-	n = max(0, n+len(p.overlay())-p.offset)
+	n := max(0, c.n+len(p.overlay())-p.offset)
 	if p.limit >= 0 {
 		n = min(n, p.limit)
 	}
@@ -203,26 +187,6 @@ func (p *plan) read(ctx context.Context, fn func(Snapshot) error) error {
 	return nil
 }
 
-// scan calls fn for each stored record that the session does not track and that
-// meets the conditions, as far as that can be said without the program's code,
-// until fn returns false. If bare, fn wants no row, and gets nil where the entry
-// of an index says enough.
-func (p *plan) scan(ctx context.Context, snap Snapshot, bare bool, fn func(r *row) (bool, error)) error {
-	sc := scanner{plan: p, ctx: ctx, snap: snap, fn: fn, bare: bare, row: newRow(p.table)}
-	for i := range p.paths {
-		if len(p.paths) > 1 || p.paths[i].index != nil && p.paths[i].index.multi {
-			sc.once = map[string]bool{} // entries of several paths, or elements, lead to one record
-			break
-		}
-	}
-	for i := range p.paths {
-		if more, err := sc.path(&p.paths[i]); !more || err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // interrupted returns why a long read should end, if the context has.
 func (p *plan) interrupted(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
@@ -246,125 +210,14 @@ func (t *table) decodeColumn(r *row, c *column) (unsafe.Pointer, error) {
 
 // collect returns the stored records that meet the conditions: in order and as
 // many as are needed, if that can be said without the program's code.
-func (p *plan) collect(ctx context.Context) (found []*candidate, err error) {
-	enough := p.need
-	if p.matches && p.page == nil {
-		enough = -1
+func (p *plan) collect(ctx context.Context) ([]*candidate, error) {
+	g := p.newGatherer()
+	defer p.table.rooms.Put(g.room)
+	err := p.read(ctx, func(snap Snapshot) error { return p.scan(ctx, snap, g) })
+	if !p.inOrder && g.enough >= 0 {
+		g.found = p.best(g.found)
 	}
-	p.eager = p.table.plain && (p.inOrder || enough < 0)
-	err = p.read(ctx, func(snap Snapshot) error {
-		return p.scan(ctx, snap, false, func(r *row) (bool, error) {
-			c, ahead, err := p.candidate(r)
-			if err != nil || !ahead {
-				return true, err
-			}
-			found = append(found, p.keep(c))
-			switch {
-			case enough < 0:
-			case p.inOrder:
-				return len(found) < enough, nil
-			case len(found) >= 1024 && len(found)/2 >= enough:
-				found = p.best(found)
-			}
-			return true, nil
-		})
-	})
-	if !p.inOrder && enough >= 0 {
-		found = p.best(found)
-	}
-	return found, err
-}
-
-// candidate returns a candidate for a row: one to be kept, unless it reports that the
-// record comes before where the query begins.
-func (p *plan) candidate(r *row) (c candidate, ahead bool, err error) {
-	if p.eager {
-		p.take(&c, r)
-		c.ptr = p.records.next(p.table)
-		if err := p.table.decodeVerified(c.key, c.value, c.ptr, len(c.value) <= maxLent); err != nil {
-			return c, false, err
-		}
-		for _, o := range p.sortColumns() {
-			p.addSort(&c, o.col.at(c.ptr))
-		}
-		return c, p.ahead(&c), nil
-	}
-	c.key, c.value = r.key, r.value
-	for _, o := range p.sortColumns() {
-		v, err := p.table.decodeColumn(r, o.col)
-		if err != nil {
-			return c, false, err
-		}
-		p.addSort(&c, v)
-	}
-	if !p.ahead(&c) {
-		return c, false, nil
-	}
-	p.take(&c, r)
-	return c, true, nil
-}
-
-// addSort adds the value of a column that candidates are compared by.
-func (p *plan) addSort(c *candidate, v unsafe.Pointer) {
-	if c.sort == nil {
-		n := len(p.sortColumns())
-		if n > cap(p.sorts)-len(p.sorts) {
-			p.sorts = make([]unsafe.Pointer, 0, n*min(max(1, 2*cap(p.sorts)/n), 64))
-		}
-		at := len(p.sorts)
-		p.sorts = p.sorts[:at+n]
-		c.sort = p.sorts[at:at:len(p.sorts)]
-	}
-	c.sort = append(c.sort, v)
-}
-
-// take gives the candidate copies of the row's key and value.
-func (p *plan) take(c *candidate, r *row) {
-	n := len(r.value)
-	size := n + len(r.key)
-	if size > cap(p.bytes)-len(p.bytes) {
-		p.bytes = make([]byte, 0, max(size, min(2*cap(p.bytes), maxRoom)))
-	}
-	own := append(append(p.bytes, r.value...), r.key...)
-	own, p.bytes = own[len(p.bytes):len(own):len(own)], own
-	c.value, c.key = own[:n:n], own[n:]
-}
-
-// A recordRoom makes records that lie side by side, in blocks of at most maxRoom
-// bytes.
-type recordRoom struct {
-	block unsafe.Pointer
-	used  int
-	size  int
-}
-
-// next returns a zero record.
-func (m *recordRoom) next(t *table) unsafe.Pointer {
-	if m.used == m.size {
-		m.used, m.size = 0, max(1, min(2*m.size, maxRoom/max(1, int(t.typ.Size()))))
-		m.block = reflect.MakeSlice(t.sliceType, m.size, m.size).UnsafePointer()
-	}
-	p := unsafe.Add(m.block, uintptr(m.used)*t.typ.Size()) // within the block: used < size
-	m.used++
-	return p
-}
-
-// keep returns the address of a candidate that stays. They lie side by side,
-// since they live about as long as the query.
-func (p *plan) keep(c candidate) *candidate {
-	if len(p.room) == cap(p.room) {
-		p.room = make([]candidate, 0, min(max(16, 2*cap(p.room)), 512))
-	}
-	p.room = append(p.room, c)
-	return &p.room[len(p.room)-1]
-}
-
-// best keeps the first candidates that are needed.
-func (p *plan) best(found []*candidate) []*candidate {
-	slices.SortFunc(found, p.compare)
-	n := min(p.need, len(found))
-	clear(found[n:])
-	return found[:n]
+	return g.found, err
 }
 
 // sortColumns returns the orders that candidates are compared by; none if the

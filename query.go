@@ -321,7 +321,8 @@ func (q *query) show(c *candidate) (unsafe.Pointer, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.entry = &entry{ptr: p, state: Persistent, key: c.keyString(), baseline: c.value}
+		c.entry = q.s.entries.next()
+		*c.entry = entry{ptr: p, state: Persistent, key: c.keyString(), baseline: c.value}
 		q.s.track(q.s.identity(q.table), c.entry)
 	}
 	return q.s.show(c.entry), nil

@@ -152,7 +152,7 @@ func (s *Session) rollbackTo(sp *savepoint) {
 // restoreSaved makes an entry and its record what they were.
 func (s *Session) restoreSaved(saved savedEntry) {
 	e, t := saved.entry, saved.im.table
-	if other := e.im.base[saved.was.key]; other != nil && other != e {
+	if other := e.im.base.find(bytesOf(saved.was.key)); other != nil && other != e {
 		s.detach(other) // fn expunged the record and read it again
 	}
 	e.state, e.key, e.baseline = saved.was.state, saved.was.key, saved.was.baseline

@@ -190,7 +190,7 @@ func (q *query) freeze(c *candidate) {
 func (r *rows) resolve(ctx context.Context, c *candidate) (p unsafe.Pointer, err error) {
 	e := c.entry
 	if e == nil || !e.tracked() {
-		e = r.s.identity(r.table).base[string(c.key)] // read by another call meanwhile
+		e = r.s.identity(r.table).base.find(c.key) // read by another call meanwhile
 	}
 	switch {
 	case e != nil:

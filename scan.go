@@ -12,10 +12,49 @@ type scanner struct {
 	*plan
 	ctx  context.Context
 	snap Snapshot
-	fn   func(r *row) (bool, error)
-	row  row
-	once map[string]bool // keys seen, if a record may come twice
-	bare bool            // fn only counts: what an exact path leads to need not be read
+	out  sink
+	bare bool                // out only counts: what an exact path leads to need not be read
+	own  map[string]*entry   // the session's, by the keys that they have in the store
+	once map[string]struct{} // keys seen, if a record may come twice
+
+	row             row
+	read, readBytes int // what was looked at
+}
+
+// newScanner returns a scanner of the plan's.
+func (p *plan) newScanner(ctx context.Context, snap Snapshot, out sink) *scanner {
+	_, bare := out.(*counter)
+	return &scanner{plan: p, ctx: ctx, snap: snap, out: out, bare: bare, own: p.im.base.all(), row: newRow(p.table)}
+}
+
+// scan gives out each stored record that the session does not track and that meets the
+// conditions, as far as that can be said without the program's code, until it wants no
+// more.
+func (p *plan) scan(ctx context.Context, snap Snapshot, out sink) error {
+	if done, err := p.scanParts(ctx, snap, out); done || err != nil {
+		return err
+	}
+	sc := p.newScanner(ctx, snap, out)
+	defer sc.account()
+	for i := range p.paths {
+		if len(p.paths) > 1 || p.paths[i].index != nil && p.paths[i].index.multi {
+			sc.once = map[string]struct{}{} // entries of several paths, or elements, lead to one record
+			break
+		}
+	}
+	for i := range p.paths {
+		if more, err := sc.path(&p.paths[i]); !more || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// account adds what the scanner has looked at to what the plan's run did.
+func (sc *scanner) account() {
+	sc.rowsRead += sc.read
+	sc.bytesRead += sc.readBytes
+	sc.read, sc.readBytes = 0, 0
 }
 
 // path reads a path, and reports whether to go on.
@@ -24,15 +63,8 @@ func (sc *scanner) path(p *path) (more bool, err error) {
 	if p.index != nil {
 		bucket = p.index.bucket
 	}
-	spans := p.ranges
-	if sc.inOrder && sc.after != nil {
-		spans = spans.intersect(sc.rest(p))
-	}
-	if sc.reverse {
-		spans = spans.reversed()
-	}
 	more = true
-	for i, span := range spans {
+	for i, span := range sc.spans(p) {
 		if i%256 == 255 {
 			if err := sc.interrupted(sc.ctx); err != nil {
 				return false, err
@@ -60,17 +92,29 @@ func (sc *scanner) path(p *path) (more bool, err error) {
 	return true, nil
 }
 
+// spans returns the ranges of a path that are to be read, in their order.
+func (p *plan) spans(way *path) ranges {
+	spans := way.ranges
+	if p.inOrder && p.after != nil {
+		spans = spans.intersect(p.rest(way))
+	}
+	if p.reverse {
+		spans = spans.reversed()
+	}
+	return spans
+}
+
 // rest returns the range of what comes after the place where the query begins.
 // In an index it has the entry at that place too, which in a unique one may be
 // another record's by now: query.ahead tells.
-func (sc *scanner) rest(p *path) ranges {
-	at := sc.position(p, sc.after)
+func (p *plan) rest(way *path) ranges {
+	at := p.position(way, p.after)
 	switch {
-	case p.index == nil && sc.reverse:
+	case way.index == nil && p.reverse:
 		return ranges{{To: at}}
-	case p.index == nil:
+	case way.index == nil:
 		return ranges{{From: after(at)}}
-	case sc.reverse:
+	case p.reverse:
 		return ranges{{To: after(at)}}
 	}
 	return ranges{{From: at}}
@@ -110,14 +154,14 @@ func (q *query) position(p *path, c *candidate) []byte {
 
 // visit looks at one entry of a table or an index, and reports whether to go on.
 func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
-	sc.rowsRead++
-	sc.bytesRead += len(value)
-	if sc.rowsRead%256 == 0 {
+	sc.read++
+	sc.readBytes += len(value)
+	if sc.read%256 == 0 {
 		if err := sc.interrupted(sc.ctx); err != nil {
 			return false, err
 		}
 	}
-	if limit := sc.s.db.scanLimit; limit > 0 && sc.rowsRead > limit && len(p.used) == 0 && len(p.ranges) > 0 {
+	if limit := sc.s.db.scanLimit; limit > 0 && sc.read > limit && len(p.used) == 0 && len(p.ranges) > 0 {
 		return false, sc.fault("select", fmt.Errorf("%w: it reads more than %d records, which no index narrows down: %s", ErrTooLarge, limit, sc.explain()))
 	}
 	entry := indexEntry{key, value}
@@ -126,14 +170,11 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 			return false, sc.fault("read", err)
 		}
 	}
-	if sc.im.base[string(key)] != nil || sc.once[string(key)] {
+	if sc.own[string(key)] != nil || sc.seen(key) {
 		return true, nil
 	}
-	if sc.once != nil {
-		sc.once[string(key)] = true
-	}
 	if sc.bare && p.exact {
-		return sc.fn(nil)
+		return sc.out.add(nil)
 	}
 	if p.index != nil {
 		err = sc.follow(p.index, key, entry)
@@ -147,7 +188,19 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 	if !ok || err != nil {
 		return err == nil, err
 	}
-	return sc.fn(&sc.row)
+	return sc.out.add(&sc.row)
+}
+
+// seen reports whether the record came before, by another entry.
+func (sc *scanner) seen(key []byte) bool {
+	if sc.once == nil {
+		return false
+	}
+	_, seen := sc.once[string(key)]
+	if !seen {
+		sc.once[string(key)] = struct{}{}
+	}
+	return seen
 }
 
 // follow opens the record that an entry of an index leads to, and makes sure that
@@ -160,7 +213,7 @@ func (sc *scanner) follow(x *index, key []byte, e indexEntry) error {
 	if value == nil {
 		return sc.table.recordError("read", key, "", corruptf("index %s has the record, the table does not", x.name))
 	}
-	sc.bytesRead += len(value)
+	sc.readBytes += len(value)
 	if err := sc.row.skim(sc.table, key, value); err != nil {
 		return err
 	}

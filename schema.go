@@ -200,6 +200,8 @@ func (c *column) schema() ColumnSchema {
 
 // A recordType is what the tags of a struct declare.
 type recordType struct {
+	rooms sync.Pool // of *room
+
 	typ       reflect.Type
 	columns   []*column // in the order of the struct's fields
 	stored    []*column // in the order of the encoding

@@ -34,6 +34,7 @@ type Session struct {
 	closed atomic.Bool
 
 	tables   []*identityMap     // of each table that was used
+	entries  slab[entry]        // memory for those of queries
 	pointers map[pointer]*entry // what the program has pointers to; nil before it is asked for: see entryOf
 	hidden   []*entry           // what bulk updates and deletes made since the last commit; maybe handed out since
 	detached map[weakPointer]struct{}
@@ -239,15 +240,12 @@ func (s *Session) track(im *identityMap, e *entry) {
 }
 
 // reserve makes room for n more records, if that is more than growing by and by
-// would: half of what tracking costs is the maps' growing.
+// would: half of what tracking costs is the growing.
 func (s *Session) reserve(t *table, n int) {
 	im := s.identity(t)
-	if n <= 1024 || n <= len(im.base) {
+	if n <= 1024 || n <= im.count {
 		return
 	}
-	base := make(map[string]*entry, len(im.base)+n)
-	maps.Copy(base, im.base)
-	im.base = base
 	if s.pointers != nil {
 		pointers := make(map[pointer]*entry, len(s.pointers)+n)
 		maps.Copy(pointers, s.pointers)
@@ -396,7 +394,7 @@ func (s *Session) get(ctx context.Context, t *table, key []byte) (*entry, error)
 	if e != nil && (e.state == Pending || e.epoch == s.epoch) {
 		return e, nil
 	}
-	if e == nil && im.base[string(key)] != nil { // deleted, or moved to another key
+	if e == nil && im.base.find(key) != nil { // deleted, or moved to another key
 		return im.search(key), nil
 	}
 	stored := key

@@ -1,0 +1,204 @@
+package userdata
+
+import (
+	"reflect"
+	"slices"
+	"unsafe"
+)
+
+// A sink takes what a scan finds.
+type sink interface {
+	// add takes a record, or nil where an index alone says that there is one, and reports
+	// whether more are wanted. The row is the scan's.
+	add(r *row) (more bool, err error)
+
+	// fork returns an empty sink of the same kind, for a part of the scan, which another
+	// goroutine may read, with that goroutine's room; nil if only join will be called.
+	// The part is over when the fork wants no more.
+	fork(*room) sink
+
+	// join takes what a fork has taken, which was found after what this one has, and
+	// reports whether more is wanted.
+	join(fork sink) (more bool)
+}
+
+// A counter is a sink that counts records.
+type counter struct{ n, enough int } // enough is -1 for all
+
+func (c *counter) add(*row) (more bool, err error) {
+	c.n++
+	return c.n != c.enough, nil
+}
+
+func (c *counter) fork(*room) sink { return &counter{enough: c.enough} }
+
+func (c *counter) join(fork sink) (more bool) {
+	c.n += fork.(*counter).n
+	if c.enough >= 0 {
+		c.n = min(c.n, c.enough)
+	}
+	return c.n != c.enough
+}
+
+// A gatherer is a sink that keeps records as candidates: in order and as many as are
+// needed, if that can be said without the program's code.
+type gatherer struct {
+	*plan
+	enough int // how many are; -1 for all
+	found  []*candidate
+
+	// eager says that records are decoded as they are read: all of them are wanted,
+	// and no code of the program's runs then.
+	eager bool
+
+	*room
+}
+
+// A room is where candidates and what they have are put, side by side. What one query
+// leaves of it, another one uses.
+type room struct {
+	candidates slab[candidate]
+	sorts      []unsafe.Pointer
+	bytes      []byte
+	records    recordRoom
+}
+
+// room returns a room for records of the table, which is to be put back into t.rooms.
+func (t *table) room() *room {
+	if r, ok := t.rooms.Get().(*room); ok {
+		return r
+	}
+	return &room{}
+}
+
+// newGatherer returns a gatherer for the plan, with a room of the table's.
+func (p *plan) newGatherer() *gatherer {
+	g := &gatherer{plan: p, enough: p.need, room: p.table.room()}
+	if p.matches && p.page == nil {
+		g.enough = -1
+	}
+	g.eager = p.table.plain && (p.inOrder || g.enough < 0)
+	return g
+}
+
+func (g *gatherer) add(r *row) (more bool, err error) {
+	c, ahead, err := g.candidate(r)
+	if err != nil || !ahead {
+		return true, err
+	}
+	kept := g.candidates.next()
+	*kept = c
+	g.found = append(g.found, kept)
+	return g.prune(), nil
+}
+
+func (g *gatherer) fork(r *room) sink {
+	return &gatherer{plan: g.plan, enough: g.enough, eager: g.eager, room: r}
+}
+
+func (g *gatherer) join(fork sink) (more bool) {
+	if found := fork.(*gatherer).found; g.found == nil {
+		g.found = found
+	} else {
+		g.found = append(g.found, found...)
+	}
+	if g.inOrder && g.enough >= 0 {
+		g.found = g.found[:min(g.enough, len(g.found))]
+	}
+	return g.prune()
+}
+
+// prune lets go of candidates that others come before, once there are many more than
+// enough, and reports whether more are wanted.
+func (g *gatherer) prune() (more bool) {
+	switch {
+	case g.enough < 0:
+	case g.inOrder:
+		return len(g.found) < g.enough
+	case len(g.found) >= 1024 && len(g.found)/2 >= g.enough:
+		g.found = g.best(g.found)
+	}
+	return true
+}
+
+// candidate returns a candidate for a row: one to be kept, unless it reports that the
+// record comes before where the query begins.
+func (g *gatherer) candidate(r *row) (c candidate, ahead bool, err error) {
+	if g.eager {
+		g.take(&c, r)
+		c.ptr = g.records.next(g.table)
+		if err := g.table.decodeVerified(c.key, c.value, c.ptr, len(c.value) <= maxLent); err != nil {
+			return c, false, err
+		}
+		for _, o := range g.sortColumns() {
+			g.addSort(&c, o.col.at(c.ptr))
+		}
+		return c, g.ahead(&c), nil
+	}
+	c.key, c.value = r.key, r.value
+	for _, o := range g.sortColumns() {
+		v, err := g.table.decodeColumn(r, o.col)
+		if err != nil {
+			return c, false, err
+		}
+		g.addSort(&c, v)
+	}
+	if !g.ahead(&c) {
+		return c, false, nil
+	}
+	g.take(&c, r)
+	return c, true, nil
+}
+
+// addSort adds the value of a column that candidates are compared by.
+func (g *gatherer) addSort(c *candidate, v unsafe.Pointer) {
+	if c.sort == nil {
+		n := len(g.sortColumns())
+		if n > cap(g.sorts)-len(g.sorts) {
+			g.sorts = make([]unsafe.Pointer, 0, n*min(max(1, 2*cap(g.sorts)/n), 64))
+		}
+		at := len(g.sorts)
+		g.sorts = g.sorts[:at+n]
+		c.sort = g.sorts[at:at:len(g.sorts)]
+	}
+	c.sort = append(c.sort, v)
+}
+
+// take gives the candidate copies of the row's key and value.
+func (g *gatherer) take(c *candidate, r *row) {
+	n := len(r.value)
+	size := n + len(r.key)
+	if size > cap(g.bytes)-len(g.bytes) {
+		g.bytes = make([]byte, 0, max(size, min(2*cap(g.bytes), maxRoom)))
+	}
+	own := append(append(g.bytes, r.value...), r.key...)
+	own, g.bytes = own[len(g.bytes):len(own):len(own)], own
+	c.value, c.key = own[:n:n], own[n:]
+}
+
+// A recordRoom makes records that lie side by side, in blocks of at most maxRoom
+// bytes.
+type recordRoom struct {
+	block unsafe.Pointer
+	used  int
+	size  int
+}
+
+// next returns a zero record.
+func (m *recordRoom) next(t *table) unsafe.Pointer {
+	if m.used == m.size {
+		m.used, m.size = 0, max(1, min(2*m.size, maxRoom/max(1, int(t.typ.Size()))))
+		m.block = reflect.MakeSlice(t.sliceType, m.size, m.size).UnsafePointer()
+	}
+	p := unsafe.Add(m.block, uintptr(m.used)*t.typ.Size()) // within the block: used < size
+	m.used++
+	return p
+}
+
+// best keeps the first candidates that are needed.
+func (p *plan) best(found []*candidate) []*candidate {
+	slices.SortFunc(found, p.compare)
+	n := min(p.need, len(found))
+	clear(found[n:])
+	return found[:n]
+}

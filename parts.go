@@ -1,0 +1,396 @@
+package userdata
+
+import (
+	"bytes"
+	"context"
+	"runtime"
+	"runtime/debug"
+	"sync"
+
+	"github.com/seed-5df914be/userdata/internal/pages"
+)
+
+// A large scan is read in parts by several goroutines, at most one for each processor,
+// and the session's own is one of them. The parts are runs of neighbouring leaves of the
+// table, or of entries of an index, whose records may lie anywhere. What is found in them
+// is put together in their order, so that nobody can tell.
+//
+// If anything goes wrong in a part, the whole scan is done again by one goroutine, entry
+// by entry, which finds the same and says what it is. So a reader of parts has no words
+// for it, and what it found, nobody has seen.
+
+// partSizes say how scans are divided. They are [usualParts] but in tests.
+type partSizes struct {
+	leaves  int // in a part of the table
+	entries int // in a part of an index
+	alone   int // how many parts of an index there must be before another goroutine helps
+	readers int // goroutines that read one scan at the most; there are no more than processors
+}
+
+// usualParts are sizes that take much longer to read than it takes another goroutine to
+// begin, which is as long as it takes to read some hundred records.
+var usualParts = partSizes{leaves: 16, entries: 64, alone: 8, readers: 8}
+
+// A part is a piece of a scan.
+type part struct {
+	leaves  []uint64     // of the table
+	entries []indexEntry // or of an index
+
+	found           sink
+	more            bool // found wanted more at its end
+	read, readBytes int
+	count           int    // of its leaves: how many entries were read,
+	first, last     []byte // and the first and last key that were looked at; nil for none
+
+	done, failed bool // under the partition's lock
+}
+
+// A partition hands out the parts of a scan.
+type partition struct {
+	*scanner // of the session's goroutine
+	sizes    partSizes
+	way      *path
+	table    *boltBucket // that the leaves are of; nil for an index
+	leaves   *pages.Leaves
+	span     Range
+	entries  indexRun
+
+	mu      sync.Mutex
+	ready   sync.Cond // a part was read
+	parts   []*part   // in order
+	claimed int       // how many of them somebody reads or has read
+	readers int       // goroutines besides the session's
+	over    bool      // no part follows
+	failed  bool
+
+	running sync.WaitGroup // the readers
+}
+
+// scanParts is plan.scan by several goroutines. If it is not worthwhile, or if anything
+// goes wrong, it reports false, and out is as it was.
+func (p *plan) scanParts(ctx context.Context, snap Snapshot, out sink) (done bool, err error) {
+	file, ok := snap.(*boltSnapshot)
+	sizes := p.s.db.parts
+	sizes.readers = min(sizes.readers, runtime.GOMAXPROCS(0))
+	if !ok || !p.table.plain || len(p.paths) != 1 || p.s.db.scanLimit > 0 || sizes.readers < 2 {
+		return false, nil
+	}
+	d := &partition{scanner: p.newScanner(ctx, snap, out.fork(nil)), way: &p.paths[0], sizes: sizes}
+	d.ready.L = &d.mu
+	begin := d.beginTable
+	if d.way.index != nil {
+		begin = d.beginIndex
+		d.entries.c = cursors.Get().(*pages.Cursor)
+		defer cursors.Put(d.entries.c)
+	}
+	if !begin(file) {
+		return false, nil
+	}
+	if err := d.run(); err != nil || d.failed {
+		return false, err
+	}
+	out.join(d.out)
+	return true, nil
+}
+
+// beginTable reports whether there are several parts of the table to read.
+func (d *partition) beginTable(file *boltSnapshot) bool {
+	spans := d.spans(d.way)
+	if len(spans) != 1 || d.reverse || d.need >= 0 && d.need < 32*d.sizes.leaves*2 {
+		return false
+	}
+	b, err := file.bucket(d.plan.table.name)
+	if err != nil || !b.found {
+		return false
+	}
+	d.table, d.span, d.leaves = b, spans[0], &pages.Leaves{}
+	several, err := d.leaves.Reset(&b.tree, d.span.From, d.span.To)
+	return several && err == nil && d.append() && d.append()
+}
+
+// beginIndex reports whether there may be parts of an index to read.
+func (d *partition) beginIndex(file *boltSnapshot) bool {
+	if d.way.index.multi || d.need >= 0 && d.need <= d.sizes.entries*d.sizes.alone {
+		return false
+	}
+	b, err := file.bucket(d.way.index.bucket)
+	if err != nil || !b.found {
+		return false
+	}
+	d.entries.bucket, d.entries.spans = b, d.spans(d.way)
+	return true
+}
+
+// append finds the next part, and reports whether there is one. The caller has the
+// lock, or there is no reader yet.
+func (d *partition) append() bool {
+	if d.over {
+		return false
+	}
+	pt := &part{}
+	var err error
+	if d.table != nil {
+		pt.leaves, err = d.leaves.Next(make([]uint64, 0, d.sizes.leaves))
+	} else {
+		pt.entries, err = d.entries.next(make([]indexEntry, 0, d.sizes.entries))
+	}
+	if err != nil || len(pt.leaves)+len(pt.entries) == 0 {
+		d.over, d.failed = true, d.failed || err != nil
+		return false
+	}
+	d.parts = append(d.parts, pt)
+	return true
+}
+
+// claim returns the next part for the caller to read, nil after the last. It begins
+// another reader if there is more to read.
+func (d *partition) claim() *part {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ahead := 1
+	if d.table == nil && d.readers == 0 {
+		ahead = d.sizes.alone
+	}
+	for len(d.parts) <= d.claimed+ahead && d.append() {
+	}
+	if d.claimed == len(d.parts) {
+		return nil
+	}
+	pt := d.parts[d.claimed]
+	d.claimed++
+	if d.claimed+ahead <= len(d.parts) && d.readers < d.sizes.readers-1 {
+		d.readers++
+		d.running.Go(d.help)
+	}
+	return pt
+}
+
+// help reads parts until there are no more.
+func (d *partition) help() {
+	defer func() {
+		if recover() != nil { // a fault where the parts are looked for
+			d.fail()
+		}
+	}()
+	debug.SetPanicOnFault(true)
+	r := d.newReader()
+	defer r.free()
+	for pt := d.claim(); pt != nil; pt = d.claim() {
+		r.run(pt)
+	}
+}
+
+// stop makes the readers end with the parts that they read.
+func (d *partition) stop() {
+	d.mu.Lock()
+	d.over, d.claimed = true, len(d.parts)
+	d.mu.Unlock()
+	d.running.Wait()
+}
+
+// run reads parts, and puts together what was found in all of them.
+func (d *partition) run() error {
+	r := d.newReader()
+	defer r.free()
+	defer d.stop()
+	var last []byte
+	count, more := 0, true
+	for i := 0; more; i++ {
+		pt := d.await(r, i)
+		if err := d.interrupted(d.ctx); err != nil {
+			return err
+		}
+		if pt == nil {
+			break
+		}
+		if pt.failed || last != nil && pt.first != nil && bytes.Compare(last, pt.first) >= 0 {
+			d.fail()
+			return nil
+		}
+		if pt.last != nil {
+			last = pt.last
+		}
+		d.rowsRead += pt.read
+		d.bytesRead += pt.readBytes
+		count += pt.count
+		more = d.out.join(pt.found) && pt.more
+	}
+	if more && d.table != nil && !d.table.complete(d.span, count) {
+		d.fail()
+	}
+	return nil
+}
+
+// fail notes that something is wrong, which ends the search for parts.
+func (d *partition) fail() {
+	d.mu.Lock()
+	d.failed, d.over = true, true
+	d.mu.Unlock()
+}
+
+// await returns the part i once it was read, nil if there are not so many. It reads others
+// rather than wait.
+func (d *partition) await(r *partReader, i int) *part {
+	for {
+		if pt, done := d.part(i); done {
+			return pt
+		}
+		pt := d.claim()
+		if pt == nil {
+			break
+		}
+		r.run(pt)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i >= len(d.parts) {
+		return nil
+	}
+	pt := d.parts[i]
+	for !pt.done {
+		d.ready.Wait()
+	}
+	return pt
+}
+
+// part returns the part i and whether it was read.
+func (d *partition) part(i int) (pt *part, done bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i >= len(d.parts) {
+		return nil, false
+	}
+	return d.parts[i], d.parts[i].done
+}
+
+// A partReader reads parts, in one goroutine.
+type partReader struct {
+	d    *partition
+	sc   scanner
+	c    *pages.Cursor
+	room *room
+}
+
+func (d *partition) newReader() *partReader {
+	r := &partReader{d: d, sc: *d.scanner, c: cursors.Get().(*pages.Cursor), room: d.plan.table.room()}
+	r.sc.row = newRow(d.plan.table)
+	return r
+}
+
+func (r *partReader) free() {
+	cursors.Put(r.c)
+	r.d.plan.table.rooms.Put(r.room)
+}
+
+// run reads a part.
+func (r *partReader) run(pt *part) {
+	sound := false
+	defer func() {
+		if !sound {
+			recover() // if it is a panic, or a fault of the file, the scan will meet it again
+		}
+		r.d.mu.Lock()
+		pt.done, pt.failed = true, !sound
+		r.d.ready.Broadcast()
+		r.d.mu.Unlock()
+	}()
+	pt.found = r.d.out.fork(r.room)
+	r.sc.out, r.sc.read, r.sc.readBytes = pt.found, 0, 0
+	if pt.leaves != nil {
+		sound = r.readLeaves(pt)
+	} else {
+		sound = r.readEntries(pt)
+	}
+	pt.read, pt.readBytes = r.sc.read, r.sc.readBytes
+}
+
+// readEntries reads the records that entries of an index lead to, and reports whether
+// all is well.
+func (r *partReader) readEntries(pt *part) bool {
+	pt.more = true
+	for i := 0; i < len(pt.entries) && pt.more; i++ {
+		var err error
+		if pt.more, err = r.sc.visit(r.d.way, pt.entries[i].key, pt.entries[i].value); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// readLeaves reads the records in leaves of the table, and reports whether all is well.
+func (r *partReader) readLeaves(pt *part) bool {
+	span := &r.d.span
+	pt.more = true
+	r.c.Reset(&r.d.table.tree)
+	for _, id := range pt.leaves {
+		key, value, err := r.c.Leaf(id)
+		for ; key != nil && pt.more; key, value, err = r.c.Next() {
+			if pt.last = key; pt.first == nil {
+				pt.first = key
+			}
+			switch {
+			case value == nil: // a bucket
+				return false
+			case bytes.Compare(key, span.From) < 0:
+				continue
+			case span.To != nil && bytes.Compare(key, span.To) >= 0:
+				return true
+			}
+			pt.count++
+			if pt.more, err = r.sc.visit(r.d.way, key, value); err != nil {
+				return false
+			}
+		}
+		if err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// An indexRun goes through the entries of some spans of an index.
+type indexRun struct {
+	bucket *boltBucket
+	spans  ranges // the rest
+	c      *pages.Cursor
+	within bool // the cursor is in the first of them,
+	count  int  // and has gone through so many of its entries
+}
+
+// next appends entries as long as there is room for them.
+func (x *indexRun) next(entries []indexEntry) ([]indexEntry, error) {
+	for len(entries) < cap(entries) && len(x.spans) > 0 {
+		key, value, err := x.step(x.spans[0])
+		switch {
+		case err != nil:
+			return nil, err
+		case key == nil || !x.spans[0].Contains(key):
+			if !x.bucket.complete(x.spans[0], x.count) {
+				return nil, errIncomplete
+			}
+			x.spans, x.within = x.spans[1:], false
+		case value == nil:
+			return nil, strayError(x.bucket.name, key)
+		default:
+			x.count++
+			entries = append(entries, indexEntry{key, value})
+		}
+	}
+	return entries, nil
+}
+
+// errIncomplete says that entries are missing.
+var errIncomplete = corruptf("entries are missing")
+
+// step goes to the next entry, or to the first of a span.
+func (x *indexRun) step(span Range) (key, value []byte, err error) {
+	switch {
+	case !x.within:
+		x.within, x.count = true, 0
+		x.c.Reset(&x.bucket.tree)
+		return seekRange(x.c, span)
+	case span.Reverse:
+		return x.c.Prev()
+	}
+	return x.c.Next()
+}
