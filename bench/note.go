@@ -12,10 +12,10 @@ import (
 // A Note is the record that every peer keeps, about 150 bytes when it is encoded.
 // Each peer reads its own tags.
 type Note struct {
-	ID      string    `userdata:"id,key,size=32" boltholdKey:"ID" storm:"id" gorm:"primaryKey;size:32"`
-	Text    string    `userdata:"text"`
-	Updated time.Time `userdata:"updated,index" bstore:"index" boltholdIndex:"Updated" storm:"index" gorm:"index"`
-	Count   int64     `userdata:"count"`
+	ID      string    `userdata:"id,key,size=32" boltholdKey:"ID" storm:"id" gorm:"primaryKey;size:32" msgpack:"id"`
+	Text    string    `userdata:"text" msgpack:"text"`
+	Updated time.Time `userdata:"updated,index" bstore:"index" boltholdIndex:"Updated" storm:"index" gorm:"index" msgpack:"updated"`
+	Count   int64     `userdata:"count" msgpack:"count"`
 }
 
 // counts is how many values Count has to begin with: each is in one record of so

@@ -62,12 +62,15 @@ type peer struct {
 // baseline is the peer that ratios are to.
 const baseline = "bbolt"
 
+// usual is the peer that a second ratio is to: as most programs use bbolt.
+const usual = "marshal"
+
 // subject is the peer that this repository is about.
 const subject = "userdata"
 
 // peers are all peers, in the order of the tables.
 var peers = []*peer{
-	userdataPeer, bboltPeer, bstorePeer, boltholdPeer, stormPeer,
+	userdataPeer, bboltPeer, marshalPeer, bstorePeer, boltholdPeer, stormPeer,
 	mattnPeer, moderncPeer, gormPeer, pebblePeer,
 }
 

@@ -15,7 +15,16 @@ var bboltPeer = &peer{
 	name: baseline, title: "raw bbolt", modules: []string{"go.etcd.io/bbolt", "github.com/vmihailenco/msgpack/v5"},
 	how: `Written by hand: DB.Update and DB.View for each operation, default options, one bucket of msgpack maps that are encoded and decoded field by field
 without reflection, one bucket of index entries, both put in the order of keys. A new record is put without a look whether its key is free.`,
-	open: openBbolt,
+	open: func(_ context.Context, dir string) (database, error) { return openBbolt(dir, encodeNote, decodeNote) },
+}
+
+// marshalPeer is what a program writes that does not encode its structs field by field.
+var marshalPeer = &peer{
+	name: usual, title: "raw bbolt with msgpack.Marshal", modules: []string{"go.etcd.io/bbolt", "github.com/vmihailenco/msgpack/v5"},
+	how: `As raw bbolt, but each note is encoded by msgpack.Marshal and decoded by msgpack.Unmarshal.`,
+	open: func(_ context.Context, dir string) (database, error) {
+		return openBbolt(dir, marshalNote, unmarshalNote)
+	},
 }
 
 // The buckets of the hand-written file.
@@ -25,9 +34,13 @@ var (
 )
 
 // A bboltDB is a bbolt file used by hand.
-type bboltDB struct{ db *bbolt.DB }
+type bboltDB struct {
+	db     *bbolt.DB
+	encode func(*Note) ([]byte, error)
+	decode func([]byte) (*Note, error)
+}
 
-func openBbolt(_ context.Context, dir string) (database, error) {
+func openBbolt(dir string, encode func(*Note) ([]byte, error), decode func([]byte) (*Note, error)) (database, error) {
 	db, err := bbolt.Open(filepath.Join(dir, "notes.db"), 0o600, &bbolt.Options{Timeout: time.Second})
 	if err != nil {
 		return nil, err
@@ -50,7 +63,7 @@ func openBbolt(_ context.Context, dir string) (database, error) {
 		db.Close()
 		return nil, err
 	}
-	return &bboltDB{db}, nil
+	return &bboltDB{db, encode, decode}, nil
 }
 
 func (d *bboltDB) close() error { return d.db.Close() }
@@ -72,7 +85,7 @@ func putSorted(b *bbolt.Bucket, pairs []pair) error {
 func (d *bboltDB) insert(_ context.Context, notes []*Note) error {
 	records, entries := make([]pair, len(notes)), make([]pair, len(notes))
 	for i, n := range notes {
-		value, err := encodeNote(n)
+		value, err := d.encode(n)
 		if err != nil {
 			return err
 		}
@@ -87,17 +100,17 @@ func (d *bboltDB) insert(_ context.Context, notes []*Note) error {
 }
 
 // noteIn reads a note of a bucket.
-func noteIn(b *bbolt.Bucket, key []byte) (*Note, error) {
+func (d *bboltDB) noteIn(b *bbolt.Bucket, key []byte) (*Note, error) {
 	value := b.Get(key)
 	if value == nil {
 		return nil, fmt.Errorf("no note %q", key)
 	}
-	return decodeNote(value)
+	return d.decode(value)
 }
 
 func (d *bboltDB) get(_ context.Context, key string) (n *Note, err error) {
 	err = d.db.View(func(tx *bbolt.Tx) error {
-		n, err = noteIn(tx.Bucket(bucketNotes), []byte(key))
+		n, err = d.noteIn(tx.Bucket(bucketNotes), []byte(key))
 		return err
 	})
 	return n, err
@@ -106,7 +119,7 @@ func (d *bboltDB) get(_ context.Context, key string) (n *Note, err error) {
 func (d *bboltDB) scan(_ context.Context, fn func(*Note)) error {
 	return d.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketNotes).ForEach(func(_, value []byte) error {
-			n, err := decodeNote(value)
+			n, err := d.decode(value)
 			if err == nil {
 				fn(n)
 			}
@@ -120,7 +133,7 @@ func (d *bboltDB) between(_ context.Context, from, to time.Time, fn func(*Note))
 		notes, end := tx.Bucket(bucketNotes), timeKey(to)
 		c := tx.Bucket(bucketIndex).Cursor()
 		for k, _ := c.Seek(timeKey(from)); k != nil && bytes.Compare(k, end) < 0; k, _ = c.Next() {
-			n, err := noteIn(notes, k[8:])
+			n, err := d.noteIn(notes, k[8:])
 			if err != nil {
 				return err
 			}
@@ -143,12 +156,12 @@ func (d *bboltDB) change(_ context.Context, keys []string) error {
 		notes := tx.Bucket(bucketNotes)
 		records := make([]pair, len(keys))
 		for i, key := range keys {
-			n, err := noteIn(notes, []byte(key))
+			n, err := d.noteIn(notes, []byte(key))
 			if err != nil {
 				return err
 			}
 			n.Count++
-			value, err := encodeNote(n)
+			value, err := d.encode(n)
 			if err != nil {
 				return err
 			}

@@ -80,7 +80,7 @@ type table struct {
 
 // summary is the table of this package against raw bbolt and the goals.
 func (rep *report) summary() table {
-	t := table{head: []string{"operation", "of", "userdata", "raw bbolt", "ratio", "quartiles", "goal", "", "fastest peer"}}
+	t := table{head: []string{"operation", "of", "userdata", "raw bbolt", "ratio", "quartiles", "goal", "", "ratio to Marshal", "fastest peer"}}
 	for _, o := range rep.ops {
 		own := rep.result(o, subject)
 		if own == nil {
@@ -91,18 +91,19 @@ func (rep *report) summary() table {
 			base = cmp.Or(rep.result(ops[i], baseline), base)
 		}
 		ratio, quartiles := ratioText(own.Ratio)
-		t.rows = append(t.rows, []string{o.title, o.unit, own.text(o), base.text(o), ratio, quartiles, own.Goal, own.Verdict, rep.fastest(o)})
+		toUsual, _ := ratioText(own.ToUsual)
+		t.rows = append(t.rows, []string{o.title, o.unit, own.text(o), base.text(o), ratio, quartiles, own.Goal, own.Verdict, toUsual, rep.fastest(o)})
 	}
 	return t
 }
 
-// fastest names the peer that did an op for least, raw bbolt and this package not
+// fastest names the peer that did an op for least, raw bbolt, both ways, and this package not
 // counted, with its ratio.
 func (rep *report) fastest(o *op) string {
 	var best *result
 	for _, p := range rep.peers {
 		res := rep.result(o, p.name)
-		if p.name != subject && p.name != baseline && res.Cost != nil && (best == nil || res.Cost.Median < best.Cost.Median) {
+		if p.name != subject && p.name != baseline && p.name != usual && res.Cost != nil && (best == nil || res.Cost.Median < best.Cost.Median) {
 			best = res
 		}
 	}

@@ -184,34 +184,39 @@ func (r *run) results() []result {
 		for _, p := range r.peers {
 			c := r.cells[o.name][p.name]
 			res := result{Op: o.name, Peer: p.name, Unit: o.unit, Allocs: c.allocs, Note: c.note}
-			var ratios []float64
+			var ratios, toUsual []float64
 			for round := range r.rounds {
 				cost, ok := c.samples[round]
 				if !ok {
 					continue
 				}
 				res.Samples = append(res.Samples, cost)
-				if base, ok := r.base(o, round); ok {
+				if base, ok := r.base(o, round, baseline); ok {
 					ratios = append(ratios, cost/base)
 				}
+				if base, ok := r.base(o, round, usual); ok {
+					toUsual = append(toUsual, cost/base)
+				}
 			}
-			if len(res.Samples) > 0 {
-				s := spreadOf(res.Samples)
-				res.Cost = &s
-			}
-			if len(ratios) > 0 {
-				s := spreadOf(ratios)
-				res.Ratio = &s
-			}
+			res.Cost, res.Ratio, res.ToUsual = maybeSpread(res.Samples), maybeSpread(ratios), maybeSpread(toUsual)
 			all = append(all, res)
 		}
 	}
 	return all
 }
 
-// base returns what raw bbolt's op cost in a round.
-func (r *run) base(o *op, round int) (float64, bool) {
-	c := r.cells[o.baseName()][baseline]
+// maybeSpread returns the spread of samples, nil if there are none.
+func maybeSpread(samples []float64) *spread {
+	if len(samples) == 0 {
+		return nil
+	}
+	s := spreadOf(samples)
+	return &s
+}
+
+// base returns what the op cost the peer in a round that ratios are to.
+func (r *run) base(o *op, round int, peer string) (float64, bool) {
+	c := r.cells[o.baseName()][peer]
 	if c == nil {
 		return 0, false
 	}

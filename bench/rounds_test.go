@@ -106,7 +106,7 @@ func TestWrongAnswersDoNotCount(t *testing.T) {
 			cfg := testConfig(t)
 			cfg.ops = []*op{ops[0], opNamed(lie)}
 			cfg.peers = []*peer{{name: "liar", title: "liar", open: func(ctx context.Context, dir string) (database, error) {
-				db, err := openBbolt(ctx, dir)
+				db, err := bboltPeer.open(ctx, dir)
 				return &lyingDB{db, lie}, err
 			}}}
 			r := newRun(cfg)

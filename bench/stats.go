@@ -36,7 +36,8 @@ type result struct {
 	Unit    string    `json:"unit"` // nanoseconds for one of these, except bytes
 	Samples []float64 `json:"samples,omitempty"`
 	Cost    *spread   `json:"cost,omitempty"`
-	Ratio   *spread   `json:"ratio,omitempty"` // to raw bbolt in the same round
+	Ratio   *spread   `json:"ratio,omitempty"`   // to raw bbolt in the same round
+	ToUsual *spread   `json:"toUsual,omitempty"` // to raw bbolt with msgpack.Marshal in the same round
 	Allocs  *float64  `json:"allocs,omitempty"`
 	Note    string    `json:"note,omitempty"` // why there are no samples
 	Goal    string    `json:"goal,omitempty"`

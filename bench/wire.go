@@ -68,6 +68,15 @@ func decodeNote(value []byte) (*Note, error) {
 	return n, nil
 }
 
+// marshalNote returns a note as msgpack makes a struct, by reflection.
+func marshalNote(n *Note) ([]byte, error) { return msgpack.Marshal(n) }
+
+// unmarshalNote reads what marshalNote returned.
+func unmarshalNote(value []byte) (*Note, error) {
+	n := &Note{}
+	return n, msgpack.Unmarshal(value, n)
+}
+
 // timeKey returns eight bytes that are ordered as times are.
 func timeKey(t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(t.UnixNano())^1<<63)

@@ -53,6 +53,10 @@ returns. %d interleaved rounds; the figures are medians, the ratios are to raw b
 	rep.Machine.markdown(&b)
 	b.WriteString("\n## Userdata, raw bbolt and the goals\n\n")
 	rep.summary().markdown(&b)
+	b.WriteString(`
+Raw bbolt encodes and decodes field by field, and the goals are compared with that. The ratio to Marshal is the one to the same program with
+msgpack.Marshal and msgpack.Unmarshal, as most programs have it.
+`)
 	b.WriteString("\n## Cost\n\n")
 	rep.costs().markdown(&b)
 	b.WriteString("\n## Ratio to raw bbolt\n\n")
