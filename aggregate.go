@@ -174,6 +174,9 @@ func (g *grouper) add(r *row) (more bool, err error) {
 	return true, nil
 }
 
+// wants implements [sink].
+func (g *grouper) wants() int { return -1 }
+
 // fork implements [sink].
 func (g *grouper) fork(*room) sink {
 	return &grouper{plan: g.plan, col: g.col, counting: g.counting, groups: map[string]*group{}}

@@ -17,6 +17,9 @@ type sink interface {
 	// The part is over when the fork wants no more.
 	fork(*room) sink
 
+	// wants returns how many records it takes at the most, -1 for all that there are.
+	wants() int
+
 	// join takes what a fork has taken, which was found after what this one has, and
 	// reports whether more is wanted.
 	join(fork sink) (more bool)
@@ -29,6 +32,8 @@ func (c *counter) add(*row) (more bool, err error) {
 	c.n++
 	return c.n != c.enough, nil
 }
+
+func (c *counter) wants() int { return c.enough }
 
 func (c *counter) fork(*room) sink { return &counter{enough: c.enough} }
 
@@ -90,6 +95,13 @@ func (g *gatherer) add(r *row) (more bool, err error) {
 	*kept = c
 	g.found = append(g.found, kept)
 	return g.prune(), nil
+}
+
+func (g *gatherer) wants() int {
+	if g.inOrder {
+		return g.enough
+	}
+	return -1 // the best may come last
 }
 
 func (g *gatherer) fork(r *room) sink {

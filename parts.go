@@ -93,10 +93,16 @@ func (p *plan) scanParts(ctx context.Context, snap Snapshot, out sink) (done boo
 	return true, nil
 }
 
+// few reports whether no more than n records are wanted.
+func (d *partition) few(n int) bool {
+	wanted := d.out.wants()
+	return wanted >= 0 && wanted <= n
+}
+
 // beginTable reports whether there are several parts of the table to read.
 func (d *partition) beginTable(file *boltSnapshot) bool {
 	spans := d.spans(d.way)
-	if len(spans) != 1 || d.reverse || d.need >= 0 && d.need < 32*d.sizes.leaves*2 {
+	if len(spans) != 1 || d.reverse || d.few(2*32*d.sizes.leaves) {
 		return false
 	}
 	b, err := file.bucket(d.plan.table.name)
@@ -110,7 +116,7 @@ func (d *partition) beginTable(file *boltSnapshot) bool {
 
 // beginIndex reports whether there may be parts of an index to read.
 func (d *partition) beginIndex(file *boltSnapshot) bool {
-	if d.way.index.multi || d.need >= 0 && d.need <= d.sizes.entries*d.sizes.alone {
+	if d.way.index.multi || d.few(d.sizes.entries*d.sizes.alone) {
 		return false
 	}
 	b, err := file.bucket(d.way.index.bucket)
