@@ -34,7 +34,7 @@ type Session struct {
 	closed atomic.Bool
 
 	tables   []*identityMap     // of each table that was used
-	entries  slab[entry]        // memory for those of queries
+	entries  slab[entry]        // memory for those of records that were read
 	pointers map[pointer]*entry // what the program has pointers to; nil before it is asked for: see entryOf
 	hidden   []*entry           // what bulk updates and deletes made since the last commit; maybe handed out since
 	detached map[weakPointer]struct{}
@@ -45,6 +45,7 @@ type Session struct {
 	version uint64               // of the store at the first read, if serializable
 	absent  map[absence]struct{} // keys that Get did not find since the last commit or rollback
 	key     []byte               // the encoded key of the call under way: its memory is used again
+	memory  sessionMemory
 }
 
 // An absence is a key under which a session found nothing.
@@ -111,11 +112,33 @@ func (s *Session) known(t *table) *identityMap {
 // identity returns the identity map of a table.
 func (s *Session) identity(t *table) *identityMap {
 	im := s.known(t)
-	if im == nil {
-		im = &identityMap{table: t}
-		s.tables = append(s.tables, im)
+	switch {
+	case im != nil:
+		return im
+	case s.tables == nil:
+		im = s.memory.begin(s)
+	default:
+		im = &identityMap{}
 	}
+	im.table = t
+	s.tables = append(s.tables, im)
 	return im
+}
+
+// A sessionMemory is what a session of one table needs for its first record, so that
+// such a one is a single piece of memory.
+type sessionMemory struct {
+	table            identityMap
+	tables           [1]*identityMap
+	entries, waiting [2]*entry
+	entry            [1]entry
+}
+
+// begin makes the memory that of the session, and returns its first identity map.
+func (m *sessionMemory) begin(s *Session) *identityMap {
+	s.tables, s.entries.room = m.tables[:0], m.entry[:0]
+	m.table.entries, m.table.base.waiting = m.entries[:0], m.waiting[:0]
+	return &m.table
 }
 
 // entryOf returns the entry of a record that the program has a pointer to, or nil.
@@ -456,7 +479,8 @@ func (s *Session) load(im *identityMap, key, value []byte) (*entry, error) {
 	if err := im.table.decodeOwn(key, value, p); err != nil {
 		return nil, err
 	}
-	e := &entry{ptr: p, state: Persistent, key: unsafe.String(unsafe.SliceData(key), len(key)), baseline: value}
+	e := s.entries.next()
+	*e = entry{ptr: p, state: Persistent, key: unsafe.String(unsafe.SliceData(key), len(key)), baseline: value}
 	s.track(im, e)
 	return e, nil
 }
