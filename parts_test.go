@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/seed-5df914be/userdata"
+	"github.com/seed-5df914be/userdata/internal/pages"
 )
 
 // A tile is a record of tables that are read in parts.
@@ -159,7 +160,8 @@ type answers struct {
 }
 
 // ask asks a query in all ways.
-func (tq *tileQuery) ask(ctx context.Context, s *userdata.Session, n int) (got answers) {
+func (tq *tileQuery) ask(ctx context.Context, s *userdata.Session, n int) *answers {
+	got := &answers{}
 	fault := func(err error) {
 		if err != nil {
 			got.Errors = append(got.Errors, err.Error())
@@ -187,6 +189,18 @@ func (tq *tileQuery) ask(ctx context.Context, s *userdata.Session, n int) (got a
 	return got
 }
 
+// askWhole returns what is wrong with the table and with each of its indexes.
+func askWhole(ctx context.Context, s *userdata.Session) (wrong []string) {
+	for _, whole := range []userdata.Predicate[tile]{tileID.Ge(""), tileLaid.Ge(tileDay), tileColor.Ge(""), tileCode.Ge("")} {
+		if n, err := tiles.Select(s).Untracked().Where(whole, tileSize.Ge(0)).Count(ctx); err != nil {
+			wrong = append(wrong, err.Error())
+		} else {
+			wrong = append(wrong, fmt.Sprint(n, " tiles"))
+		}
+	}
+	return wrong
+}
+
 // TestScansInParts asks the same of sessions that read in parts and of those that don't.
 func TestScansInParts(t *testing.T) {
 	withProcessors(t, 4)
@@ -203,7 +217,7 @@ func TestScansInParts(t *testing.T) {
 	for range 60 {
 		tq := &tileQuery{rng: [2]uint64{rng.Uint64(), rng.Uint64()}}
 		changes := [2]uint64{rng.Uint64(), rng.Uint64()}
-		got := map[bool]answers{}
+		got := map[bool]*answers{}
 		for _, on := range []bool{false, true} {
 			userdata.DivideScans(db, on)
 			s := db.NewSession()
@@ -295,16 +309,17 @@ func TestPartsInTrouble(t *testing.T) {
 			}
 		}
 		tq := &tileQuery{rng: [2]uint64{rng.Uint64(), rng.Uint64()}}
-		got := map[bool]answers{}
+		got := map[bool]*answers{}
 		for _, on := range []bool{false, true} {
 			userdata.DivideScans(db, on)
 			s := db.NewSession()
 			got[on] = tq.ask(t.Context(), s, n)
+			got[on].Errors = append(got[on].Errors, askWhole(t.Context(), s)...)
 			s.Close()
 		}
 		db.Close() // fails as the file does
 		os.Remove(damaged)
-		if len(got[true].Errors) > 0 {
+		if errs := strings.Join(got[true].Errors, " "); strings.Count(errs, " tiles") < 4 {
 			faults++
 		}
 		if diff := cmp.Diff(got[false], got[true]); diff != "" {
@@ -333,6 +348,44 @@ func damageBranches(b []byte, rng *rand.Rand, shorten bool) {
 	}
 }
 
+// lowRoot changes some of the n tiles in a file, until its root page lies in the first half
+// of it, and returns where that is.
+func lowRoot(t *testing.T, path string, rng *rand.Rand, n int) int {
+	t.Helper()
+	for i := range 100 {
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rep, err := pages.Metas(bytes.NewReader(whole), int64(len(whole)))
+		if err != nil || rep.Meta < 0 {
+			t.Fatal(rep.Findings, err)
+		}
+		if root := int(rep.Metas[rep.Meta].Root) * rep.PageSize; root < len(whole)/2 {
+			return root
+		}
+		db, err := userdata.Open(path, nil, tiles)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Transact(t.Context(), func(s *userdata.Session) error {
+			for range 1 + i%2*50 { // many free pages for few of the next transaction
+				one, err := tiles.Get(t.Context(), s, tileKey(rng.IntN(n)))
+				if err != nil {
+					return err
+				}
+				one.Size++
+			}
+			return nil
+		})
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the root page lies in the second half of the file, whatever is changed")
+	return 0
+}
+
 // TestPartsOfShortFile cuts a file off while it is open, so that goroutines that help to
 // read it meet its end.
 func TestPartsOfShortFile(t *testing.T) {
@@ -341,7 +394,9 @@ func TestPartsOfShortFile(t *testing.T) {
 	}
 	withProcessors(t, 4)
 	rng := rand.New(rand.NewPCG(4, 4))
-	path := tilesFile(t, rng, 18_500)
+	const n = 18_500
+	path := tilesFile(t, rng, n)
+	root := lowRoot(t, path, rng, n)
 	whole, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -353,14 +408,16 @@ func TestPartsOfShortFile(t *testing.T) {
 	defer db.Close()
 	userdata.DivideScans(db, true)
 	var ends []int64 // where branches begin
-	for page := 2 * 4096; page < len(whole); page += 4096 {
+	for page := root + 4096; page < len(whole); page += 4096 {
 		if binary.LittleEndian.Uint16(whole[page+8:]) == 1 {
 			ends = append(ends, int64(page))
 		}
 	}
-	short := 0
+	rng.Shuffle(len(ends), func(i, j int) { ends[i], ends[j] = ends[j], ends[i] })
+	ends = ends[:min(len(ends), 12)]
+	short, left, stacks := 0, 0, make([]byte, 1<<17)
 	for i := range 2 * len(ends) {
-		end := int64(len(whole)/8 + rng.IntN(len(whole)*7/8))
+		end := int64(root + 4096 + rng.IntN(len(whole)-root-4096))
 		if i%2 == 0 {
 			end = ends[i/2]
 		}
@@ -369,24 +426,55 @@ func TestPartsOfShortFile(t *testing.T) {
 		}
 		s := db.NewSession()
 		for _, q := range []userdata.Query[tile]{tiles.Select(s).Untracked(), tiles.Select(s).Where(tileSize.Lt(10))} {
-			_, err := q.All(t.Context())
+			ctx := &helped{Context: t.Context(), stacks: stacks}
+			_, err := q.All(ctx)
 			if err != nil && !errors.Is(err, userdata.ErrCorrupt) {
 				t.Fatal(err)
 			}
 			if err != nil {
 				short++
 			}
+			if ctx.waited.Load() {
+				left++
+			}
 		}
 		s.Close()
 		overwrite(t, path, 0, whole)
 	}
-	if short < len(ends) {
-		t.Errorf("only %d of %d queries met the end of the file", short, 4*len(ends))
+	if short < len(ends) || left < len(ends) {
+		t.Errorf("%d of %d queries met the end of the file, others read parts of %d", short, 4*len(ends), left)
 	}
 	all, err := tiles.Select(db.NewSession()).All(t.Context())
-	if err != nil || len(all) != 18_500 {
+	if err != nil || len(all) != n {
 		t.Errorf("with the file as it was: %d records, %v", len(all), err)
 	}
+}
+
+// A helped context makes the session's goroutine leave all parts of a scan but its first to
+// those that help it: when it looks at the context, it waits until they have ended.
+type helped struct {
+	context.Context
+	stacks []byte // room for them
+	waited atomic.Bool
+}
+
+func (c *helped) Err() error {
+	if c.waited.Load() {
+		return c.Context.Err()
+	}
+	var callers [32]uintptr
+	wait := false
+	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers[:])])
+	for frame, more := frames.Next(); more; frame, more = frames.Next() {
+		if strings.HasSuffix(frame.Function, "(*partition).run") {
+			wait = true
+			c.waited.Store(true)
+		}
+	}
+	for wait && bytes.Contains(c.stacks[:runtime.Stack(c.stacks, true)], []byte("sync.(*WaitGroup).Go")) {
+		runtime.Gosched()
+	}
+	return c.Context.Err()
 }
 
 // TestPartsCancelled cancels a context while parts are read.
