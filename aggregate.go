@@ -293,7 +293,10 @@ func (g *grouper) addEntry(sc *scanner, x *index, e indexEntry) (form []byte, er
 	if err != nil {
 		return nil, g.fault("read", err)
 	}
-	if err := sc.follow(x, key, e); err != nil {
+	if err := sc.follow(x, key); err != nil {
+		return nil, err
+	}
+	if err := sc.check(x, e); err != nil {
 		return nil, err
 	}
 	v, err := g.table.decodeColumn(&sc.row, g.col)

@@ -142,6 +142,7 @@ func (g *gatherer) candidate(r *row) (c candidate, ahead bool, err error) {
 		if err := g.table.decodeVerified(c.key, c.value, c.ptr, len(c.value) <= maxLent); err != nil {
 			return c, false, err
 		}
+		r.record = c.ptr
 		for _, o := range g.sortColumns() {
 			g.addSort(&c, o.col.at(c.ptr))
 		}

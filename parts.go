@@ -313,37 +313,40 @@ func (r *partReader) run(pt *part) {
 // readEntries reads the records that entries of an index lead to, and reports whether
 // all is well.
 func (r *partReader) readEntries(pt *part) bool {
-	pt.more = true
-	for i := 0; i < len(pt.entries) && pt.more; i++ {
+	more := true
+	for i := 0; i < len(pt.entries) && more; i++ {
 		var err error
-		if pt.more, err = r.sc.visit(r.d.way, pt.entries[i].key, pt.entries[i].value); err != nil {
+		if more, err = r.sc.visit(r.d.way, pt.entries[i].key, pt.entries[i].value); err != nil {
 			return false
 		}
 	}
+	pt.more = more
 	return true
 }
 
 // readLeaves reads the records in leaves of the table, and reports whether all is well.
 func (r *partReader) readLeaves(pt *part) bool {
 	span := &r.d.span
-	pt.more = true
 	r.c.Reset(&r.d.table.tree)
+	var first, last []byte // not in pt, which may lie beside what another goroutine writes to
+	count, more, within := 0, true, span.From == nil
+leaves:
 	for _, id := range pt.leaves {
 		key, value, err := r.c.Leaf(id)
-		for ; key != nil && pt.more; key, value, err = r.c.Next() {
-			if pt.last = key; pt.first == nil {
-				pt.first = key
+		for ; key != nil && more; key, value, err = r.c.Next() {
+			if last = key; first == nil {
+				first = key
 			}
 			switch {
 			case value == nil: // a bucket
 				return false
-			case bytes.Compare(key, span.From) < 0:
+			case !within && bytes.Compare(key, span.From) < 0:
 				continue
 			case span.To != nil && bytes.Compare(key, span.To) >= 0:
-				return true
+				break leaves
 			}
-			pt.count++
-			if pt.more, err = r.sc.visit(r.d.way, key, value); err != nil {
+			count, within = count+1, true
+			if more, err = r.sc.visit(r.d.way, key, value); err != nil {
 				return false
 			}
 		}
@@ -351,6 +354,7 @@ func (r *partReader) readLeaves(pt *part) bool {
 			return false
 		}
 	}
+	pt.first, pt.last, pt.count, pt.more = first, last, count, more
 	return true
 }
 

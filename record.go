@@ -162,6 +162,8 @@ type row struct {
 	// memory has, for each column that peek was asked for, where its value goes.
 	memory []unsafe.Pointer
 
+	record unsafe.Pointer // the record, if somebody has decoded it
+
 	entry []byte // memory for an entry of an index
 }
 
@@ -176,7 +178,7 @@ func (t *table) open(key, value []byte) (row, error) {
 
 // open is table.open into a row that is used again.
 func (r *row) open(t *table, key, value []byte) error {
-	r.table, r.key, r.value, r.known = t, key, value, len(t.stored)
+	r.table, r.key, r.value, r.known, r.record = t, key, value, len(t.stored), nil
 	b, err := verifyChecksum(t.seed, key, value)
 	if err != nil {
 		return t.recordError("read", key, "", err)
@@ -213,7 +215,7 @@ func (r *row) open(t *table, key, value []byte) error {
 // checksum, and then looks at a column, and at those before it, when it is asked for.
 // What is wrong in one that nobody asks for shows when the record is decoded.
 func (r *row) skim(t *table, key, value []byte) error {
-	r.table, r.key, r.value, r.known = t, key, value, 0
+	r.table, r.key, r.value, r.known, r.record = t, key, value, 0, nil
 	b, err := verifyChecksum(t.seed, key, value)
 	if err != nil {
 		return t.recordError("read", key, "", err)
@@ -229,7 +231,7 @@ func (r *row) skim(t *table, key, value []byte) error {
 // own is skim for a value that is the session's own, which was verified when it was read,
 // or never was anywhere else.
 func (r *row) own(t *table, key, value []byte) error {
-	r.table, r.key, r.value, r.known = t, key, value, 0
+	r.table, r.key, r.value, r.known, r.record = t, key, value, 0, nil
 	n, pos := wire.Map(value)
 	if n != len(t.stored) {
 		return r.fault()
@@ -268,12 +270,15 @@ func (r *row) column(c *column) ([]byte, error) {
 // peek returns the address of a column's value, which is good as long as the row
 // stands for the same record, and the store's bytes are valid.
 func (r *row) peek(c *column) (unsafe.Pointer, error) {
+	if r.record != nil {
+		return c.at(r.record), nil
+	}
 	if r.memory == nil {
 		r.memory = make([]unsafe.Pointer, len(r.columns))
 	}
 	p := r.memory[c.place]
 	if p == nil {
-		p = c.codec.newValue()
+		p = c.codec.newApart()
 		r.memory[c.place] = p
 	}
 	b, err := r.column(c)

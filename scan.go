@@ -177,11 +177,18 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 		return sc.out.add(nil)
 	}
 	if p.index != nil {
-		err = sc.follow(p.index, key, entry)
+		err = sc.follow(p.index, key)
 	} else {
 		err = sc.row.skim(sc.table, key, value)
 	}
 	if err != nil {
+		return false, err
+	}
+	if p.exact && (p.index == nil || !p.index.multi) {
+		more, err = sc.out.add(&sc.row)
+		return more, cmp.Or(err, sc.check(p.index, entry)) // which is quick if the record was decoded
+	}
+	if err := sc.check(p.index, entry); err != nil {
 		return false, err
 	}
 	ok, err := sc.where.holdsRow(sc.table, &sc.row)
@@ -203,9 +210,8 @@ func (sc *scanner) seen(key []byte) bool {
 	return seen
 }
 
-// follow opens the record that an entry of an index leads to, and makes sure that
-// the record says so too.
-func (sc *scanner) follow(x *index, key []byte, e indexEntry) error {
+// follow opens the record that an entry of an index leads to.
+func (sc *scanner) follow(x *index, key []byte) error {
 	value, err := sc.snap.Get(sc.table.name, key)
 	if err != nil {
 		return err
@@ -214,11 +220,17 @@ func (sc *scanner) follow(x *index, key []byte, e indexEntry) error {
 		return sc.table.recordError("read", key, "", corruptf("index %s has the record, the table does not", x.name))
 	}
 	sc.readBytes += len(value)
-	if err := sc.row.skim(sc.table, key, value); err != nil {
-		return err
+	return sc.row.skim(sc.table, key, value)
+}
+
+// check makes sure that the record in the row says what the entry of an index does that led
+// to it, if one did.
+func (sc *scanner) check(x *index, e indexEntry) error {
+	if x == nil {
+		return nil
 	}
 	if err := x.check(&sc.row, e); err != nil {
-		return sc.table.entryError("read", key, err)
+		return sc.table.entryError("read", sc.row.key, err)
 	}
 	return nil
 }

@@ -73,6 +73,18 @@ func (c *valueCodec) plain() bool {
 // newValue returns the address of a zero value of the codec's type.
 func (c *valueCodec) newValue() unsafe.Pointer { return reflect.New(c.typ).UnsafePointer() }
 
+// newApart is newValue for a value that is written over and over: nothing else lies so
+// near that the processor of another goroutine, which reads it, would have to wait.
+func (c *valueCodec) newApart() unsafe.Pointer {
+	const line = 64 // bytes that go from one processor to another at once, as a rule
+	size := int(c.typ.Size())
+	if size >= line || size == 0 {
+		return c.newValue()
+	}
+	n := (line + size - 1) / size
+	return reflect.MakeSlice(reflect.SliceOf(c.typ), 2*n, 2*n).Index(n).Addr().UnsafePointer()
+}
+
 // clone makes a deep copy of the value at src into the zero value at dst. One
 // that is nested too deeply to be stored, as a cycle is, is copied as Go
 // assigns it.

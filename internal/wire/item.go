@@ -28,6 +28,8 @@ const (
 	fixString   = 0xa0
 	firstForm   = 0xc0
 	fixNegative = 0xe0
+
+	shortText = 0xd9 // a text of less than 256 bytes that is too long for fixString
 )
 
 // A form is what a first byte from firstForm to fixNegative-1 announces: a number
@@ -77,9 +79,9 @@ var forms = [fixNegative - firstForm]form{
 	0xd7 - firstForm: {timestamp, 1, 0xff, 0xff, errExtension},
 	0xd8 - firstForm: {min: 1, err: errExtension},
 
-	0xd9 - firstForm: {text, 1, 32, math.MaxUint8, errNotShortest},
-	0xda - firstForm: {text, 2, 1 << 8, math.MaxUint16, errNotShortest},
-	0xdb - firstForm: {text, 4, 1 << 16, math.MaxUint32, errNotShortest},
+	shortText - firstForm: {text, 1, 32, math.MaxUint8, errNotShortest},
+	0xda - firstForm:      {text, 2, 1 << 8, math.MaxUint16, errNotShortest},
+	0xdb - firstForm:      {text, 4, 1 << 16, math.MaxUint32, errNotShortest},
 
 	0xdc - firstForm: {array, 2, 16, math.MaxUint16, errNotShortest},
 	0xdd - firstForm: {array, 4, 1 << 16, math.MaxUint32, errNotShortest},

@@ -162,6 +162,8 @@ func Skip(b []byte) int {
 			return 1
 		case c >= fixString && c < firstForm && int(c-fixString) < len(b):
 			return 1 + int(c-fixString)
+		case c == shortText && len(b) > 1 && b[1] >= firstForm-fixString && 2+int(b[1]) <= len(b):
+			return 2 + int(b[1])
 		}
 	}
 	pos := 0
