@@ -17,9 +17,9 @@ import (
 // operations when all is taken away that a store of records in bbolt's pages could do
 // otherwise: values are encoded and sorted before the clock runs, and looked at
 // afterwards or not at all, transactions and buckets are at hand, and a commit is synced
-// once. What remains is bbolt's own, and the memory's and the disk's. Nothing that keeps
-// records in such a file can cost less, whatever its own part is, but for reads that
-// several processors share.
+// once. What remains is bbolt's own, and the memory's and the disk's. Nothing that opens
+// such a file and writes to it by bbolt can cost less, whatever its own part is, but for
+// reads that several processors share.
 func BenchmarkFloor(b *testing.B) {
 	f := newFloor(b)
 	b.Run("load", f.load)
