@@ -34,8 +34,12 @@ func agree[T any](t testing.TB, table *userdata.Table[T], key, value []byte) *T 
 		if !ok {
 			continue
 		}
-		if d := cmp.Diff(want, got, strictly); d != "" {
-			t.Fatalf("direct, lent %t (-plain +direct):\n%s", lent, d)
+		// cmp looks at each level of a list twice, so n levels take it 2^n steps; what
+		// DeepEqual does not see, the sign of a zero, shows in the bytes below.
+		if !reflect.DeepEqual(want, got) {
+			if d := cmp.Diff(want, got, strictly); d != "" {
+				t.Fatalf("direct, lent %t (-plain +direct):\n%s", lent, d)
+			}
 		}
 		for name, record := range map[string]*T{"plain": want, "direct": got} {
 			if again, ok := userdata.EncodeDirect(table, record); !ok || !bytes.Equal(again, value) {
@@ -78,6 +82,7 @@ func FuzzDecodeFastPlain(f *testing.F) {
 		f.Add(value[:len(value)-6])
 		f.Add(value[:len(value)/2])
 	}
+	f.Add(append(bytes.Repeat([]byte{0x91}, 90), 0x90)) // lists in lists
 	f.Fuzz(func(t *testing.T, b []byte) {
 		agree(t, wides, []byte("k"), userdata.Seal("wides", []byte("k"), b))
 		// As the value of one column the bytes get further.
