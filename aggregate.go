@@ -115,6 +115,7 @@ type grouper struct {
 
 func (g *grouper) run(ctx context.Context) ([]*group, error) {
 	if g.matches {
+		defer g.done()
 		found, err := g.find(ctx)
 		if err != nil {
 			return nil, err

@@ -227,7 +227,7 @@ func (d *decoder) mapLen(want string) (int, error) {
 
 // decodeValue decodes all of b, which nobody has checked, to p.
 func decodeValue(c *valueCodec, b []byte, p unsafe.Pointer) error {
-	if n := c.parse(b, p, 0, false); n == len(b) && n > 0 {
+	if n := c.parse(b, p, 0, nil); n == len(b) && n > 0 {
 		return nil
 	}
 	if err := wire.Check(b); err != nil {

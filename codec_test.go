@@ -24,7 +24,7 @@ import (
 func wantCorrupt[T any](t *testing.T, table *userdata.Table[T], key string, value []byte, column string) {
 	t.Helper()
 	_, err := userdata.Decode(table, []byte(key), value)
-	if _, ok := userdata.DecodeDirect(table, []byte(key), value, false); ok {
+	if _, ok := userdata.DecodeDirect(table, []byte(key), value, nil); ok {
 		t.Error("the direct way accepts what is corrupt")
 	}
 	var re *userdata.RecordError

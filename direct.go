@@ -23,9 +23,8 @@ type direct struct {
 	// parse reads the value that b begins with to p, in place of what is there,
 	// and returns its length, or 0 if b does not begin with the one encoding of a
 	// value of this type: then what is at p is of no use. depth is how many arrays
-	// and maps the value is in. If lent, strings may be parts of b, which then must
-	// never change.
-	parse func(b []byte, p unsafe.Pointer, depth int, lent bool) int
+	// and maps the value is in; mem has the memory for its strings.
+	parse func(b []byte, p unsafe.Pointer, depth int, mem *textRoom) int
 
 	// append appends the msgpack of the value at p, depth arrays and maps inside a
 	// column. It returns false if that can't be stored.
@@ -38,7 +37,7 @@ type direct struct {
 
 func directBool() direct {
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, _ int, _ bool) int {
+		parse: func(b []byte, p unsafe.Pointer, _ int, _ *textRoom) int {
 			v, n := wire.Bool(b)
 			*(*bool)(p) = v
 			return n
@@ -55,7 +54,7 @@ func directBool() direct {
 
 func directInt[T int | int8 | int16 | int32 | int64]() direct {
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, _ int, _ bool) int {
+		parse: func(b []byte, p unsafe.Pointer, _ int, _ *textRoom) int {
 			bits, negative, n := wire.Integer(b)
 			v := T(bits)
 			if int64(v) != int64(bits) || (v < 0) != negative {
@@ -79,7 +78,7 @@ func directInt[T int | int8 | int16 | int32 | int64]() direct {
 
 func directUint[T uint | uint8 | uint16 | uint32 | uint64]() direct {
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, _ int, _ bool) int {
+		parse: func(b []byte, p unsafe.Pointer, _ int, _ *textRoom) int {
 			bits, negative, n := wire.Integer(b)
 			v := T(bits)
 			if uint64(v) != bits || negative {
@@ -102,7 +101,7 @@ func directUint[T uint | uint8 | uint16 | uint32 | uint64]() direct {
 
 func directFloat32() direct {
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, _ int, _ bool) int {
+		parse: func(b []byte, p unsafe.Pointer, _ int, _ *textRoom) int {
 			v, n := wire.Float32(b)
 			*(*float32)(p) = v
 			return n
@@ -122,7 +121,7 @@ func directFloat32() direct {
 
 func directFloat64() direct {
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, _ int, _ bool) int {
+		parse: func(b []byte, p unsafe.Pointer, _ int, _ *textRoom) int {
 			v, n := wire.Float64(b)
 			*(*float64)(p) = v
 			return n
@@ -142,18 +141,9 @@ func directFloat64() direct {
 
 func directString() direct {
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, _ int, lent bool) int {
+		parse: func(b []byte, p unsafe.Pointer, _ int, mem *textRoom) int {
 			start, end := wire.Text(b)
-			switch {
-			case !lent:
-				*(*string)(p) = string(b[start:end])
-			case start == end: // so that an empty string keeps nothing
-				*(*string)(p) = ""
-			default:
-				// The string and b are one memory, which is allowed since neither ever
-				// changes: that is what lent says of b.
-				*(*string)(p) = unsafe.String(&b[start], end-start)
-			}
+			*(*string)(p) = mem.text(b[start:end])
 			return end
 		},
 		append: func(b []byte, p unsafe.Pointer, _ int) ([]byte, bool) {
@@ -172,7 +162,7 @@ func directString() direct {
 
 func directBytes() direct {
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, _ int, _ bool) int {
+		parse: func(b []byte, p unsafe.Pointer, _ int, _ *textRoom) int {
 			if wire.Nil(b) {
 				*(*[]byte)(p) = nil
 				return 1
@@ -214,7 +204,7 @@ func directByteArray(size int) direct {
 	// size is the array's length: the bytes at p are all of it and no more.
 	view := func(p unsafe.Pointer) []byte { return unsafe.Slice((*byte)(p), size) }
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, _ int, _ bool) int {
+		parse: func(b []byte, p unsafe.Pointer, _ int, _ *textRoom) int {
 			start, end := wire.Blob(b)
 			if end-start != size {
 				return 0
@@ -235,7 +225,7 @@ func directByteArray(size int) direct {
 func directTime() direct {
 	first, last := minTime.Unix(), maxTime.Unix() // both of them whole years: their seconds say it all
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, _ int, _ bool) int {
+		parse: func(b []byte, p unsafe.Pointer, _ int, _ *textRoom) int {
 			seconds, nanoseconds, n := wire.Time(b)
 			*(*time.Time)(p) = time.Unix(seconds, nanoseconds).UTC()
 			return n
@@ -262,7 +252,7 @@ func directTime() direct {
 // and decode.
 func directByReference(c *valueCodec) direct {
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, _ int, _ bool) int {
+		parse: func(b []byte, p unsafe.Pointer, _ int, _ *textRoom) int {
 			n, err := wire.Next(b) // of text or bytes: there is no depth inside
 			if err != nil {
 				return 0

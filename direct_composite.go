@@ -20,14 +20,14 @@ func directPointer(c, ec *valueCodec) direct {
 		return q
 	}
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, depth int, lent bool) int {
+		parse: func(b []byte, p unsafe.Pointer, depth int, mem *textRoom) int {
 			if wire.Nil(b) {
 				*(*unsafe.Pointer)(p) = nil
 				return 1
 			}
 			q := ec.newValue()
 			*(*unsafe.Pointer)(p) = q
-			return ec.parse(b, q, depth, lent)
+			return ec.parse(b, q, depth, mem)
 		},
 		append: func(b []byte, p unsafe.Pointer, depth int) ([]byte, bool) {
 			q := target(p)
@@ -50,7 +50,7 @@ func directPointer(c, ec *valueCodec) direct {
 func directStruct(members []member) direct {
 	header := wire.AppendMap(nil, len(members))
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, depth int, lent bool) int {
+		parse: func(b []byte, p unsafe.Pointer, depth int, mem *textRoom) int {
 			if depth == maxDepth || !bytes.HasPrefix(b, header) {
 				return 0
 			}
@@ -62,7 +62,7 @@ func directStruct(members []member) direct {
 				}
 				pos += len(m.key)
 				// A field is where its offset in the struct at p says.
-				n := m.codec.parse(b[pos:], unsafe.Add(p, m.offset), depth+1, lent)
+				n := m.codec.parse(b[pos:], unsafe.Add(p, m.offset), depth+1, mem)
 				if n == 0 {
 					return 0
 				}
@@ -105,7 +105,7 @@ func directSlice(c, ec *valueCodec) direct {
 	size := c.typ.Elem().Size()
 	empty := reflect.MakeSlice(c.typ, 0, 0) // shared by all: there is nothing in it to change
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, depth int, lent bool) int {
+		parse: func(b []byte, p unsafe.Pointer, depth int, mem *textRoom) int {
 			s := reflect.NewAt(c.typ, p).Elem()
 			s.SetZero()
 			if wire.Nil(b) {
@@ -125,7 +125,7 @@ func directSlice(c, ec *valueCodec) direct {
 					s.Grow(more)
 					s.SetLen(i + more)
 				}
-				used := ec.parse(b[pos:], unsafe.Add(s.UnsafePointer(), uintptr(i)*size), depth+1, lent)
+				used := ec.parse(b[pos:], unsafe.Add(s.UnsafePointer(), uintptr(i)*size), depth+1, mem)
 				if used == 0 {
 					return 0
 				}
@@ -154,13 +154,13 @@ func directSlice(c, ec *valueCodec) direct {
 func directArray(c, ec *valueCodec) direct {
 	n, size := c.typ.Len(), c.typ.Elem().Size()
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, depth int, lent bool) int {
+		parse: func(b []byte, p unsafe.Pointer, depth int, mem *textRoom) int {
 			got, pos := wire.Array(b)
 			if pos == 0 || got != n || depth == maxDepth {
 				return 0
 			}
 			for i := range n {
-				used := ec.parse(b[pos:], unsafe.Add(p, uintptr(i)*size), depth+1, lent)
+				used := ec.parse(b[pos:], unsafe.Add(p, uintptr(i)*size), depth+1, mem)
 				if used == 0 {
 					return 0
 				}
@@ -205,7 +205,7 @@ func matchElements(ec *valueCodec, b []byte, p unsafe.Pointer, n int) int {
 // its keys have to be encoded before they can be sorted.
 func directMap(c, kc, vc *valueCodec) direct {
 	return direct{
-		parse: func(b []byte, p unsafe.Pointer, depth int, lent bool) int {
+		parse: func(b []byte, p unsafe.Pointer, depth int, mem *textRoom) int {
 			field := reflect.NewAt(c.typ, p).Elem()
 			field.SetZero()
 			if wire.Nil(b) {
@@ -219,7 +219,7 @@ func directMap(c, kc, vc *valueCodec) direct {
 			before := pos // where the last key begins
 			for i := range n {
 				k, v := reflect.New(kc.typ), reflect.New(vc.typ)
-				key := kc.parse(b[pos:], k.UnsafePointer(), depth+1, lent)
+				key := kc.parse(b[pos:], k.UnsafePointer(), depth+1, mem)
 				// As in wire: no encoding begins with another, so what follows the last
 				// key does not matter unless the keys are equal.
 				if key == 0 || i > 0 && bytes.Compare(b[before:pos], b[pos:pos+key]) >= 0 {
@@ -227,7 +227,7 @@ func directMap(c, kc, vc *valueCodec) direct {
 				}
 				before = pos
 				pos += key
-				value := vc.parse(b[pos:], v.UnsafePointer(), depth+1, lent)
+				value := vc.parse(b[pos:], v.UnsafePointer(), depth+1, mem)
 				if value == 0 {
 					return 0
 				}

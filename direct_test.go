@@ -26,10 +26,10 @@ func agree[T any](t testing.TB, table *userdata.Table[T], key, value []byte) *T 
 	if err != nil && !errors.Is(err, userdata.ErrCorrupt) {
 		t.Fatalf("plain: got %v, want ErrCorrupt", err)
 	}
-	for _, lent := range []bool{false, true} {
-		got, ok := userdata.DecodeDirect(table, key, value, lent)
+	for memory, mem := range userdata.Memories() {
+		got, ok := userdata.DecodeDirect(table, key, value, mem)
 		if ok != (err == nil) {
-			t.Fatalf("direct, lent %t: accepted is %t, the plain way has %v, of\n%x", lent, ok, err, value)
+			t.Fatalf("direct, strings %s: accepted is %t, the plain way has %v, of\n%x", memory, ok, err, value)
 		}
 		if !ok {
 			continue
@@ -38,15 +38,15 @@ func agree[T any](t testing.TB, table *userdata.Table[T], key, value []byte) *T 
 		// DeepEqual does not see, the sign of a zero, shows in the bytes below.
 		if !reflect.DeepEqual(want, got) {
 			if d := cmp.Diff(want, got, strictly); d != "" {
-				t.Fatalf("direct, lent %t (-plain +direct):\n%s", lent, d)
+				t.Fatalf("direct, strings %s (-plain +direct):\n%s", memory, d)
 			}
 		}
 		for name, record := range map[string]*T{"plain": want, "direct": got} {
 			if again, ok := userdata.EncodeDirect(table, record); !ok || !bytes.Equal(again, value) {
-				t.Fatalf("%s record, lent %t: encoded directly, %t, it is\n%x\nwant\n%x", name, lent, ok, again, value)
+				t.Fatalf("%s record, strings %s: encoded directly, %t, it is\n%x\nwant\n%x", name, memory, ok, again, value)
 			}
 			if !userdata.Matches(table, value, record) {
-				t.Fatalf("%s record, lent %t: does not match the value it was read from", name, lent)
+				t.Fatalf("%s record, strings %s: does not match the value it was read from", name, memory)
 			}
 		}
 	}
@@ -351,7 +351,7 @@ func keyAgrees[K any](t *testing.T, a, b K) {
 func TestLentBytesAreOwn(t *testing.T) {
 	t.Parallel()
 	value := encode(t, wides, newWide())
-	got, ok := userdata.DecodeDirect(wides, []byte("k"), value, true)
+	got, ok := userdata.DecodeDirect(wides, []byte("k"), value, userdata.Memories()["lent"])
 	if !ok {
 		t.Fatal("got no record")
 	}
@@ -362,7 +362,7 @@ func TestLentBytesAreOwn(t *testing.T) {
 		t.Error("a change of the record's bytes changed the value that it was read from")
 	}
 	// And without lending nothing is shared at all.
-	own, _ := userdata.DecodeDirect(wides, []byte("k"), value, false)
+	own, _ := userdata.DecodeDirect(wides, []byte("k"), value, nil)
 	clear(value)
 	if d := cmp.Diff(newWide(), own, strictly); d != "" {
 		t.Errorf("after the value was cleared (-want +got):\n%s", d)
@@ -374,9 +374,9 @@ func TestHostileLengthsAllocateLittle(t *testing.T) {
 	for name, in := range map[string]string{"array": "dd 00ffffff", "array of nils": "dd 00000fff c0c0", "map": "df 00ffffff", "text": "db 7fffffff 61", "bytes": "c6 7fffffff 00"} {
 		value := userdata.Seal("t", []byte("k"), append(unhex(t, "82 a26964 a16b a576616c7565"+in), make([]byte, 1<<14)...))
 		tables := []func(){
-			func() { userdata.DecodeDirect(anyStructs, []byte("k"), value, false) },
-			func() { userdata.DecodeDirect(anyMaps, []byte("k"), value, false) },
-			func() { userdata.DecodeDirect(anyTimes, []byte("k"), value, false) },
+			func() { userdata.DecodeDirect(anyStructs, []byte("k"), value, nil) },
+			func() { userdata.DecodeDirect(anyMaps, []byte("k"), value, nil) },
+			func() { userdata.DecodeDirect(anyTimes, []byte("k"), value, nil) },
 		}
 		for i, decode := range tables {
 			var before, after runtime.MemStats
@@ -393,7 +393,7 @@ func TestHostileLengthsAllocateLittle(t *testing.T) {
 // Plain fields cost no allocation but the record, its strings, and what is
 // written.
 func TestFastPathAllocations(t *testing.T) {
-	record := &benchPlain{1, "slug", "shared", benchTime(1), benchBody}
+	record, mem := &benchPlain{1, "slug", "shared", benchTime(1), benchBody}, userdata.Memories()["lent"]
 	key, value, err := userdata.Encode(benchPlains, record)
 	if err != nil {
 		t.Fatal(err)
@@ -404,7 +404,7 @@ func TestFastPathAllocations(t *testing.T) {
 	}{
 		"match":        {0, func() { userdata.Matches(benchPlains, value, record) }},
 		"decode":       {4, func() { userdata.Decode(benchPlains, key, value) }},
-		"decode, lent": {1, func() { userdata.DecodeDirect(benchPlains, key, value, true) }},
+		"decode, lent": {1, func() { userdata.DecodeDirect(benchPlains, key, value, mem) }},
 		"encode":       {2, func() { userdata.Encode(benchPlains, record) }},
 	} {
 		got := math.Inf(1)

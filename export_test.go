@@ -100,12 +100,17 @@ func EncodeDirect[T any](t *Table[T], record *T) (value []byte, ok bool) {
 	return e.bytes(), ok && err == nil
 }
 
+// Memories are the memories that a record's strings can have.
+func Memories() map[string]*textRoom {
+	return map[string]*textRoom{"own": nil, "lent": lent, "side by side": {}}
+}
+
 // DecodeDirect is the way of Decode that knows no reasons: false if the value is
-// not in order. If lent, the record's strings are parts of value.
-func DecodeDirect[T any](t *Table[T], key, value []byte, lent bool) (*T, bool) {
+// not in order. The memory of the record's strings is one of [Memories].
+func DecodeDirect[T any](t *Table[T], key, value []byte, mem *textRoom) (*T, bool) {
 	record := new(T)
 	b, err := verifyChecksum(t.table.seed, key, value)
-	return record, err == nil && t.table.parse(key, b, pointerTo(record), lent)
+	return record, err == nil && t.table.parse(key, b, pointerTo(record), mem)
 }
 
 // Matches reports whether a record is stored as value, which has to be in order.

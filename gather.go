@@ -62,23 +62,33 @@ type gatherer struct {
 // A room is where candidates and what they have are put, side by side. What one query
 // leaves of it, another one uses.
 type room struct {
-	candidates slab[candidate]
+	candidates slab[candidate] // that are of use until the query is done
+	some       slab[candidate] // some of which are let go of before
 	sorts      []unsafe.Pointer
 	bytes      []byte
+	texts      textRoom
 	records    recordRoom
 }
 
-// room returns a room for records of the table, which is to be put back into t.rooms.
+// room returns a room for records of the table, which is to be given back by free.
 func (t *table) room() *room {
 	if r, ok := t.rooms.Get().(*room); ok {
 		return r
 	}
-	return &room{}
+	return &room{candidates: slab[candidate]{reused: true}}
 }
 
-// newGatherer returns a gatherer for the plan, with a room of the table's.
+// free gives the room back, after the last use of its candidates. What they had stays
+// as it is.
+func (r *room) free(t *table) {
+	r.candidates.reset()
+	t.rooms.Put(r)
+}
+
+// newGatherer returns a gatherer for the plan, with a room until plan.done.
 func (p *plan) newGatherer() *gatherer {
 	g := &gatherer{plan: p, enough: p.need, room: p.table.room()}
+	p.rooms = append(p.rooms, g.room)
 	if p.matches && p.page == nil {
 		g.enough = -1
 	}
@@ -87,13 +97,16 @@ func (p *plan) newGatherer() *gatherer {
 }
 
 func (g *gatherer) add(r *row) (more bool, err error) {
-	c, ahead, err := g.candidate(r)
-	if err != nil || !ahead {
+	memory := &g.candidates
+	if g.prunes() {
+		memory = &g.some
+	}
+	c := memory.next()
+	if ahead, err := g.fill(c, r); err != nil || !ahead {
+		memory.undo()
 		return true, err
 	}
-	kept := g.candidates.next()
-	*kept = c
-	g.found = append(g.found, kept)
+	g.found = append(g.found, c)
 	return g.prune(), nil
 }
 
@@ -120,6 +133,9 @@ func (g *gatherer) join(fork sink) (more bool) {
 	return g.prune()
 }
 
+// prunes reports whether there may be candidates that are let go of.
+func (g *gatherer) prunes() bool { return g.enough >= 0 && !g.inOrder }
+
 // prune lets go of candidates that others come before, once there are many more than
 // enough, and reports whether more are wanted.
 func (g *gatherer) prune() (more bool) {
@@ -133,34 +149,54 @@ func (g *gatherer) prune() (more bool) {
 	return true
 }
 
-// candidate returns a candidate for a row: one to be kept, unless it reports that the
-// record comes before where the query begins.
-func (g *gatherer) candidate(r *row) (c candidate, ahead bool, err error) {
+// fill makes a candidate of a row: one to be kept, unless it reports that the record
+// comes before where the query begins.
+func (g *gatherer) fill(c *candidate, r *row) (ahead bool, err error) {
 	if g.eager {
-		g.take(&c, r)
-		c.ptr = g.records.next(g.table)
-		if err := g.table.decodeVerified(c.key, c.value, c.ptr, len(c.value) <= maxLent); err != nil {
-			return c, false, err
+		if err := g.decode(c, r); err != nil {
+			return false, err
 		}
-		r.record = c.ptr
 		for _, o := range g.sortColumns() {
-			g.addSort(&c, o.col.at(c.ptr))
+			g.addSort(c, o.col.at(c.ptr))
 		}
-		return c, g.ahead(&c), nil
+		return g.ahead(c), nil
 	}
 	c.key, c.value = r.key, r.value
 	for _, o := range g.sortColumns() {
 		v, err := g.table.decodeColumn(r, o.col)
 		if err != nil {
-			return c, false, err
+			return false, err
 		}
-		g.addSort(&c, v)
+		g.addSort(c, v)
 	}
-	if !g.ahead(&c) {
-		return c, false, nil
+	if !g.ahead(c) {
+		return false, nil
 	}
-	g.take(&c, r)
-	return c, true, nil
+	g.take(c, r)
+	return true, nil
+}
+
+// decode gives the candidate the row's record, and what else will be wanted of it: of a
+// copy for the program, nothing but the key.
+func (g *gatherer) decode(c *candidate, r *row) error {
+	value, mem := r.value, &g.texts
+	if !g.untracked {
+		g.take(c, r)
+		value, mem = c.value, lentBy(c.value)
+	}
+	c.ptr = g.records.next(g.table)
+	if err := g.table.decodeVerified(r.key, value, c.ptr, mem); err != nil {
+		return err
+	}
+	r.record = c.ptr
+	switch {
+	case c.key != nil:
+	case g.table.keyCodec.text: // a string's bytes never change
+		c.key = bytesOf(*(*string)(g.table.key.at(c.ptr)))
+	default:
+		c.key = bytesOf(g.texts.text(r.key))
+	}
+	return nil
 }
 
 // addSort adds the value of a column that candidates are compared by.

@@ -21,6 +21,8 @@ type keyCodec struct {
 
 	// equal reports whether the value at p can be a key, and is the given one.
 	equal func(key []byte, p unsafe.Pointer) bool
+
+	text bool // the value is a string, and its bytes are the key
 }
 
 // keyCodecOf returns the codec for keys of type t.
@@ -45,6 +47,7 @@ func keyCodecOf(t reflect.Type) (*keyCodec, error) {
 // stringKey stores the raw bytes.
 func stringKey() *keyCodec {
 	return &keyCodec{
+		text: true,
 		append: func(b []byte, p unsafe.Pointer) ([]byte, error) {
 			s := *(*string)(p)
 			return append(b, s...), checkKeySize(len(s))

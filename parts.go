@@ -280,13 +280,13 @@ type partReader struct {
 func (d *partition) newReader() *partReader {
 	r := &partReader{d: d, sc: *d.scanner, c: cursors.Get().(*pages.Cursor), room: d.plan.table.room()}
 	r.sc.row = newRow(d.plan.table)
+	d.mu.Lock()
+	d.rooms = append(d.rooms, r.room)
+	d.mu.Unlock()
 	return r
 }
 
-func (r *partReader) free() {
-	cursors.Put(r.c)
-	r.d.plan.table.rooms.Put(r.room)
-}
+func (r *partReader) free() { cursors.Put(r.c) }
 
 // run reads a part.
 func (r *partReader) run(pt *part) {

@@ -27,7 +27,7 @@ func (c *candidate) keyString() string { return unsafe.String(unsafe.SliceData(c
 func (c *candidate) decoded(t *table) (unsafe.Pointer, error) {
 	if c.ptr == nil {
 		p := t.newRecord()
-		if err := t.decodeVerified(c.key, c.value, p, len(c.value) <= maxLent); err != nil {
+		if err := t.decodeVerified(c.key, c.value, p, lentBy(c.value)); err != nil {
 			return nil, err
 		}
 		c.ptr = p
@@ -51,6 +51,8 @@ type plan struct {
 	// reaches to, nil if nothing is stored beyond it.
 	page *rows
 	end  *candidate
+
+	rooms []*room // where the candidates are
 
 	// What the run did, for the log.
 	start               time.Time
@@ -94,9 +96,15 @@ func addSaturated(a, b int) int {
 // greatest key to the least: as the last order does.
 func (q *query) tiesDescend() bool { return len(q.orders) > 0 && q.orders[len(q.orders)-1].desc }
 
-// find returns the answers in order.
-func (q *query) find(ctx context.Context) ([]*candidate, error) { return q.plan().find(ctx) }
+// done frees the memory of the plan's candidates, after their last use.
+func (p *plan) done() {
+	for _, r := range p.rooms {
+		r.free(p.table)
+	}
+	p.rooms = nil
+}
 
+// find returns the answers in order, which are good until done is called.
 func (p *plan) find(ctx context.Context) ([]*candidate, error) {
 	if p.need == 0 {
 		return nil, nil
@@ -131,6 +139,7 @@ func (p *plan) find(ctx context.Context) ([]*candidate, error) {
 // count returns how many answers there are.
 func (q *query) count(ctx context.Context) (int, error) {
 	p := q.plan()
+	defer p.done()
 	if p.matches || p.need == 0 || q.after != nil || q.cursor != "" {
 		found, err := p.find(ctx)
 		return len(found), err
@@ -212,7 +221,6 @@ func (t *table) decodeColumn(r *row, c *column) (unsafe.Pointer, error) {
 // many as are needed, if that can be said without the program's code.
 func (p *plan) collect(ctx context.Context) ([]*candidate, error) {
 	g := p.newGatherer()
-	defer p.table.rooms.Put(g.room)
 	err := p.read(ctx, func(snap Snapshot) error { return p.scan(ctx, snap, g) })
 	if !p.inOrder && g.enough >= 0 {
 		g.found = p.best(g.found)

@@ -38,6 +38,7 @@ type query struct {
 	untracked bool
 	cursor    string     // as After got it
 	after     *candidate // what answers come after; nil for all
+	sound     bool       // check found nothing before
 }
 
 // Select returns the query for all records of the table, in the order of their
@@ -212,7 +213,9 @@ func (q *query) setLimit(n int) {
 // all calls begin with the number of answers, then show with each of them.
 func (q *query) all(ctx context.Context, begin func(n int), show func(unsafe.Pointer)) error {
 	return q.do("select", func() error {
-		found, err := q.find(ctx)
+		p := q.plan()
+		defer p.done()
+		found, err := p.find(ctx)
 		if err != nil {
 			return err
 		}
@@ -234,6 +237,7 @@ func (q *query) all(ctx context.Context, begin func(n int), show func(unsafe.Poi
 // each is Query.Rows.
 func (q *query) each(ctx context.Context, yield func(unsafe.Pointer, error) bool) {
 	r := newRows(*q)
+	defer r.leavePage()
 	for {
 		p, err := r.next(ctx)
 		if err != nil {
@@ -290,7 +294,7 @@ func (q *query) do(op string, fn func() error) error {
 
 // check returns why the query makes no sense, if so.
 func (q *query) check(op string) error {
-	if q.err != nil {
+	if q.err != nil || q.sound {
 		return q.err
 	}
 	for _, o := range q.orders {
@@ -333,6 +337,7 @@ func (q *query) update(ctx context.Context, assignments []assignment) (int, erro
 	if q.s.snapshot != nil {
 		return 0, q.fault("update", fmt.Errorf("a View is %w", ErrReadOnly))
 	}
+	q.untracked = false // the records are wanted as they are stored
 	if len(assignments) == 0 {
 		return 0, q.fault("update", invalidf("no assignments"))
 	}
@@ -341,7 +346,9 @@ func (q *query) update(ctx context.Context, assignments []assignment) (int, erro
 			return 0, q.fault("update", errZeroColumn.err)
 		}
 	}
-	found, err := q.find(ctx)
+	p := q.plan()
+	defer p.done()
+	found, err := p.find(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -374,7 +381,10 @@ func (q *query) delete(ctx context.Context) (int, error) {
 	if q.s.snapshot != nil {
 		return 0, q.fault("delete", fmt.Errorf("a View is %w", ErrReadOnly))
 	}
-	found, err := q.find(ctx)
+	q.untracked = false // the records are wanted as they are stored
+	p := q.plan()
+	defer p.done()
+	found, err := p.find(ctx)
 	if err != nil {
 		return 0, err
 	}

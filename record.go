@@ -89,7 +89,7 @@ func (t *table) decode(key, value []byte, p unsafe.Pointer) error {
 	if _, err := verifyChecksum(t.seed, key, value); err != nil {
 		return t.recordError("read", key, "", err)
 	}
-	return t.decodeVerified(key, value, p, false)
+	return t.decodeVerified(key, value, p, nil)
 }
 
 // decodeOwn is decode for bytes that are the caller's and never change: those
@@ -98,12 +98,12 @@ func (t *table) decodeOwn(key, value []byte, p unsafe.Pointer) error {
 	if _, err := verifyChecksum(t.seed, key, value); err != nil {
 		return t.recordError("read", key, "", err)
 	}
-	return t.decodeVerified(key, value, p, len(value) <= maxLent)
+	return t.decodeVerified(key, value, p, lentBy(value))
 }
 
 // decodeVerified is decode for a value whose checksum was found to be right.
-func (t *table) decodeVerified(key, value []byte, p unsafe.Pointer, lent bool) error {
-	if t.parse(key, value[:len(value)-checksumSize], p, lent) {
+func (t *table) decodeVerified(key, value []byte, p unsafe.Pointer, mem *textRoom) error {
+	if t.parse(key, value[:len(value)-checksumSize], p, mem) {
 		return nil
 	}
 	reflect.NewAt(t.typ, p).Elem().SetZero()
@@ -112,17 +112,17 @@ func (t *table) decodeVerified(key, value []byte, p unsafe.Pointer, lent bool) e
 
 // parse reads the map of a stored value to the record at p, and reports whether
 // it is in order: if not, decodePlain says why.
-func (t *table) parse(key, b []byte, p unsafe.Pointer, lent bool) bool {
+func (t *table) parse(key, b []byte, p unsafe.Pointer, mem *textRoom) bool {
 	n, pos := wire.Map(b)
 	if pos == 0 || n != len(t.stored) {
 		return false
 	}
 	for _, c := range t.stored {
-		if !bytes.HasPrefix(b[pos:], c.encodedName) {
+		if !c.begins(b[pos:]) {
 			return false
 		}
 		pos += len(c.encodedName)
-		size := c.codec.parse(b[pos:], c.at(p), 0, lent)
+		size := c.codec.parse(b[pos:], c.at(p), 0, mem)
 		if size == 0 {
 			return false
 		}
@@ -252,11 +252,11 @@ func (r *row) fault() error {
 // inside.
 func (r *row) column(c *column) ([]byte, error) {
 	for r.known <= c.place {
-		name, b := r.table.stored[r.known].encodedName, r.rest
-		if !bytes.HasPrefix(b, name) {
+		next, b := r.table.stored[r.known], r.rest
+		if !next.begins(b) {
 			return nil, r.fault()
 		}
-		b = b[len(name):]
+		b = b[len(next.encodedName):]
 		size := wire.Skip(b)
 		if size == 0 {
 			return nil, r.fault()
@@ -285,7 +285,7 @@ func (r *row) peek(c *column) (unsafe.Pointer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := c.codec.parse(b, p, 0, true); n == len(b) && n > 0 {
+	if n := c.codec.parse(b, p, 0, lent); n == len(b) && n > 0 {
 		return p, nil
 	}
 	r.memory[c.place] = nil

@@ -23,6 +23,7 @@ type rows struct {
 	skip  int          // how many records of the offset are still to be left out
 	epoch uint64       // of the session, when the page was read
 	done  bool         // no page follows
+	read  *plan        // of the page
 
 	handed int                 // how many records were handed out
 	last   *candidate          // if paged: what the rest lies beyond, as it was read; nil before the first
@@ -103,6 +104,7 @@ func (r *rows) has(e *entry) bool {
 // next returns the address of the next record, or nil after the last.
 func (r *rows) next(ctx context.Context) (p unsafe.Pointer, err error) {
 	err = r.do("rows", func() (err error) {
+		r.sound = true
 		for p == nil && err == nil && (r.limit < 0 || r.handed < r.limit) {
 			if err = r.fill(ctx); err != nil || len(r.page) == 0 {
 				return err
@@ -144,12 +146,13 @@ func (r *rows) fill(ctx context.Context) error {
 // readPage reads the page after the last record; in an order that nothing gives
 // there is one page, with everything.
 func (r *rows) readPage(ctx context.Context) (err error) {
+	r.leavePage()
 	q := r.query
 	if r.last != nil {
 		q.cursor, q.after = "", r.last
 	}
 	p := q.plan()
-	r.paged = p.inOrder
+	r.read, r.paged = p, p.inOrder
 	if r.paged {
 		p.page, p.need = r, r.size
 		if r.limit >= 0 {
@@ -173,6 +176,19 @@ func (r *rows) readPage(ctx context.Context) (err error) {
 		r.advance(n)
 	}
 	return nil
+}
+
+// leavePage keeps of the page that was read what the next one needs.
+func (r *rows) leavePage() {
+	if r.read == nil {
+		return
+	}
+	if r.last != nil {
+		last := *r.last
+		r.last = &last
+	}
+	r.page, r.end = nil, nil
+	r.read.done()
 }
 
 // freeze notes where a candidate stands, whatever the program does to its record

@@ -2,6 +2,7 @@ package userdata
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"reflect"
 	"slices"
@@ -217,6 +218,7 @@ type recordType struct {
 type column struct {
 	name        string
 	encodedName []byte // in msgpack; stored columns are sorted by it
+	head, mask  uint64 // if it is no longer than that, and which bits are: see begins
 	goName      string
 	offset      uintptr // from the beginning of the record
 	place       int     // in recordType.stored
@@ -234,6 +236,22 @@ type column struct {
 	// order. For a slice of what has an order, elements makes that of each element.
 	appendOrdered func(b []byte, p unsafe.Pointer) []byte
 	elements      func(prefix []byte, p unsafe.Pointer) [][]byte
+}
+
+// begins reports whether b begins with the column's encoded name.
+func (c *column) begins(b []byte) bool {
+	if c.mask != 0 && len(b) >= 8 {
+		return (binary.LittleEndian.Uint64(b)^c.head)&c.mask == 0
+	}
+	return bytes.HasPrefix(b, c.encodedName)
+}
+
+// setHead notes the encoded name as begins compares it.
+func (c *column) setHead() {
+	var head [8]byte
+	if n := copy(head[:], c.encodedName); n == len(c.encodedName) {
+		c.head, c.mask = binary.LittleEndian.Uint64(head[:]), 1<<(8*n)-1
+	}
 }
 
 // at returns the address of the column in the record at p.
@@ -340,6 +358,7 @@ func newColumn(b *codecBuilder, f field) (*column, error) {
 		codec: codec, size: f.tag.size, key: f.tag.key, nullable: f.typ.Kind() == reflect.Pointer, was: f.tag.was,
 		appendOrdered: orderedAppender(codec), elements: elementAppender(codec),
 	}
+	c.setHead()
 	return c, c.setAbsent(f.tag.fallback)
 }
 

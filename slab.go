@@ -4,18 +4,107 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+	"unsafe"
 )
 
 // A slab has memory for values that are made one after the other.
-type slab[T any] struct{ room []T }
+type slab[T any] struct {
+	room []T
+
+	// If reused, earlier rooms are kept, and reset makes them free.
+	reused bool
+	full   [][]T
+	free   [][]T
+}
+
+// slabSize is how many values a slab allocates at once at the most, and slabRooms how
+// many of its rooms it has free at the most.
+const (
+	slabSize  = 256
+	slabRooms = 32
+)
 
 // next returns the address of a zero value.
 func (s *slab[T]) next() *T {
 	if len(s.room) == cap(s.room) {
-		s.room = make([]T, 0, min(max(2*cap(s.room), 1), 256))
+		s.renew()
 	}
 	s.room = s.room[:len(s.room)+1]
 	return &s.room[len(s.room)-1]
+}
+
+// renew begins a room.
+func (s *slab[T]) renew() {
+	size := cap(s.room)
+	if s.reused && size > 0 {
+		s.full = append(s.full, s.room)
+	}
+	if n := len(s.free); n > 0 {
+		s.room, s.free = s.free[n-1], s.free[:n-1]
+		return
+	}
+	s.room = make([]T, 0, min(max(2*size, 1), slabSize))
+}
+
+// undo takes back the last value that next gave.
+func (s *slab[T]) undo() {
+	last := len(s.room) - 1
+	clear(s.room[last:])
+	s.room = s.room[:last]
+}
+
+// reset makes the memory of a reused slab free, after the last use of its values.
+func (s *slab[T]) reset() {
+	for _, room := range s.full {
+		if len(s.free) == slabRooms {
+			break
+		}
+		clear(room)
+		s.free = append(s.free, room[:0])
+	}
+	clear(s.full)
+	s.full = s.full[:0]
+	clear(s.room)
+	s.room = s.room[:0]
+}
+
+// A textRoom has the memory for the strings of records that are decoded: of one string
+// each, if it is nil.
+type textRoom struct {
+	lent bool   // strings are parts of what they are read from
+	room []byte // else they are copied to it, side by side
+}
+
+// lent is for strings of bytes that never change.
+var lent = &textRoom{lent: true}
+
+// lentBy returns lent if the strings of a record may be parts of its value, which never
+// changes: if that is short.
+func lentBy(value []byte) *textRoom {
+	if len(value) > maxLent {
+		return nil
+	}
+	return lent
+}
+
+// text returns bytes as a string.
+func (m *textRoom) text(b []byte) string {
+	switch {
+	case len(b) == 0: // it keeps nothing
+		return ""
+	case m == nil || !m.lent && len(b) > maxLent:
+		return string(b)
+	case !m.lent:
+		if len(b) > cap(m.room)-len(m.room) {
+			m.room = make([]byte, 0, max(len(b), min(2*cap(m.room), maxRoom)))
+		}
+		n := len(m.room)
+		m.room = append(m.room, b...)
+		b = m.room[n:]
+	}
+	// The string and b are one memory, which is allowed since it never changes: that is
+	// what lent says of b, and of the room nobody writes to a place again.
+	return unsafe.String(&b[0], len(b))
 }
 
 // A keyed is a value to be sorted by its key.

@@ -29,6 +29,9 @@ const (
 	firstForm   = 0xc0
 	fixNegative = 0xe0
 
+	shortTime = 0xd6 // a timestamp of 32 bits,
+	longTime  = 0xd7 // and one of 64
+	timeType  = 0xff // the second byte of both
 	shortText = 0xd9 // a text of less than 256 bytes that is too long for fixString
 )
 
@@ -73,11 +76,11 @@ var forms = [fixNegative - firstForm]form{
 	0xd2 - firstForm: {number, 4, 1 << 31, 1<<32 - 1<<15 - 1, errNotShortest},
 	0xd3 - firstForm: {number, 8, 1 << 63, 1<<64 - 1<<31 - 1, errNotShortest},
 
-	0xd4 - firstForm: {min: 1, err: errExtension},
-	0xd5 - firstForm: {min: 1, err: errExtension},
-	0xd6 - firstForm: {timestamp, 1, 0xff, 0xff, errExtension},
-	0xd7 - firstForm: {timestamp, 1, 0xff, 0xff, errExtension},
-	0xd8 - firstForm: {min: 1, err: errExtension},
+	0xd4 - firstForm:      {min: 1, err: errExtension},
+	0xd5 - firstForm:      {min: 1, err: errExtension},
+	shortTime - firstForm: {timestamp, 1, timeType, timeType, errExtension},
+	longTime - firstForm:  {timestamp, 1, timeType, timeType, errExtension},
+	0xd8 - firstForm:      {min: 1, err: errExtension},
 
 	shortText - firstForm: {text, 1, 32, math.MaxUint8, errNotShortest},
 	0xda - firstForm:      {text, 2, 1 << 8, math.MaxUint16, errNotShortest},

@@ -74,11 +74,11 @@ func Float64(b []byte) (v float64, size int) {
 // Time reads a timestamp: seconds since 1970, and nanoseconds.
 func Time(b []byte) (seconds, nanoseconds int64, size int) {
 	switch {
-	case len(b) >= 6 && b[0] == 0xd6 && b[1] == 0xff:
+	case len(b) >= 6 && b[0] == shortTime && b[1] == timeType:
 		return int64(binary.BigEndian.Uint32(b[2:])), 0, 6
-	case len(b) >= 10 && b[0] == 0xd7 && b[1] == 0xff:
+	case len(b) >= 10 && b[0] == longTime && b[1] == timeType:
 		size = 10
-	case len(b) >= 15 && b[0] == 0xc7 && b[1] == 12 && b[2] == 0xff:
+	case len(b) >= 15 && b[0] == 0xc7 && b[1] == 12 && b[2] == timeType:
 		size = 15
 	default:
 		return 0, 0, 0
@@ -164,6 +164,10 @@ func Skip(b []byte) int {
 			return 1 + int(c-fixString)
 		case c == shortText && len(b) > 1 && b[1] >= firstForm-fixString && 2+int(b[1]) <= len(b):
 			return 2 + int(b[1])
+		case c == shortTime && len(b) >= 6 && b[1] == timeType:
+			return 6
+		case c == longTime && len(b) >= 10 && b[1] == timeType:
+			return 10
 		}
 	}
 	pos := 0
