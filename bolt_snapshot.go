@@ -147,6 +147,13 @@ func (s *boltSnapshot) Get(bucket string, key []byte) ([]byte, error) {
 	return value, nil
 }
 
+// getAll looks up many keys at once, as [pages.Tree.GetAll] does: values[i] is what is
+// under keys[i], nil for a nil key. If it returns false, Get says what is wrong.
+func (s *boltSnapshot) getAll(bucket string, keys, values [][]byte) (ok bool) {
+	b, err := s.bucket(bucket)
+	return err == nil && b.found && b.tree.GetAll(keys, values)
+}
+
 // Scan implements [Snapshot]. A scan of a whole bucket finds out if entries are
 // missing.
 func (s *boltSnapshot) Scan(bucket string, r Range, fn func(key, value []byte) bool) error {

@@ -313,12 +313,15 @@ func (r *partReader) run(pt *part) {
 // readEntries reads the records that entries of an index lead to, and reports whether
 // all is well.
 func (r *partReader) readEntries(pt *part) bool {
+	defer r.sc.lookAhead()()
 	more := true
-	for i := 0; i < len(pt.entries) && more; i++ {
+	for rest := pt.entries; more && len(rest) > 0; {
+		n := min(len(rest), farthest)
 		var err error
-		if more, err = r.sc.visit(r.d.way, pt.entries[i].key, pt.entries[i].value); err != nil {
+		if more, err = r.sc.visitAll(r.d.way, rest[:n]); err != nil {
 			return false
 		}
+		rest = rest[n:]
 	}
 	pt.more = more
 	return true

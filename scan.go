@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // A scanner reads what a plan's paths lead to.
@@ -18,8 +19,25 @@ type scanner struct {
 	once map[string]struct{} // keys seen, if a record may come twice
 
 	row             row
+	ahead           *lookahead
 	read, readBytes int // what was looked at
 }
+
+// A lookahead has the stored records that the next entries of an index lead to, all of
+// them looked up at once: see pages.Tree.GetAll.
+type lookahead struct {
+	entries []indexEntry
+	size    int // how many entries are looked at together next time
+	at      int // the entry that is visited
+	keys    [farthest][]byte
+	values  [farthest][]byte // nil if not known
+}
+
+// farthest is how many entries are looked at together at the most.
+const farthest = 16
+
+// lookaheads are for scans: they are large.
+var lookaheads = sync.Pool{New: func() any { return &lookahead{entries: make([]indexEntry, 0, farthest)} }}
 
 // newScanner returns a scanner of the plan's.
 func (p *plan) newScanner(ctx context.Context, snap Snapshot, out sink) *scanner {
@@ -36,6 +54,7 @@ func (p *plan) scan(ctx context.Context, snap Snapshot, out sink) error {
 	}
 	sc := p.newScanner(ctx, snap, out)
 	defer sc.account()
+	defer sc.lookAhead()()
 	for i := range p.paths {
 		if len(p.paths) > 1 || p.paths[i].index != nil && p.paths[i].index.multi {
 			sc.once = map[string]struct{}{} // entries of several paths, or elements, lead to one record
@@ -80,16 +99,74 @@ func (sc *scanner) path(p *path) (more bool, err error) {
 			}
 			continue
 		}
-		var failed error
-		err := sc.snap.Scan(bucket, span, func(k, v []byte) bool {
-			more, failed = sc.visit(p, k, v)
-			return more && failed == nil
-		})
-		if err = cmp.Or(failed, err); err != nil || !more {
+		if more, err = sc.span(p, bucket, span); !more || err != nil {
 			return false, err
 		}
 	}
 	return true, nil
+}
+
+// span reads a range of a path, and reports whether to go on.
+func (sc *scanner) span(p *path, bucket string, span Range) (more bool, err error) {
+	more = true
+	var failed error
+	a := sc.ahead
+	together := a != nil && p.index != nil && !sc.counts(p)
+	err = sc.snap.Scan(bucket, span, func(k, v []byte) bool {
+		if !together {
+			more, failed = sc.visit(p, k, v)
+			return more && failed == nil
+		}
+		if a.entries = append(a.entries, indexEntry{k, v}); len(a.entries) >= a.size {
+			more, failed = sc.visitAll(p, a.entries)
+			a.entries, a.size = a.entries[:0], min(2*a.size, farthest)
+		}
+		return more && failed == nil
+	})
+	if together && more && failed == nil { // those before what may be wrong in the index
+		more, failed = sc.visitAll(p, a.entries)
+		a.entries = a.entries[:0]
+	}
+	if !more {
+		return false, failed
+	}
+	return true, cmp.Or(failed, err)
+}
+
+// lookAhead makes the scanner look ahead in indexes, where the store can do that, until
+// the function is called that it returns.
+func (sc *scanner) lookAhead() (end func()) {
+	if _, ok := sc.snap.(*boltSnapshot); !ok {
+		return func() {}
+	}
+	sc.ahead = lookaheads.Get().(*lookahead)
+	sc.ahead.size = 1
+	return func() {
+		sc.ahead.entries = sc.ahead.entries[:0]
+		lookaheads.Put(sc.ahead)
+	}
+}
+
+// visitAll visits entries of an index, of which there are no more than farthest, and
+// reports whether to go on.
+func (sc *scanner) visitAll(p *path, entries []indexEntry) (more bool, err error) {
+	a := sc.ahead
+	defer clear(a.values[:])
+	for i, e := range entries {
+		key, err := p.index.key(e.key, e.value)
+		if a.keys[i] = key; err != nil || sc.own[string(key)] != nil {
+			a.keys[i] = nil
+		}
+	}
+	if n := len(entries); n > 1 && !sc.counts(p) && !sc.snap.(*boltSnapshot).getAll(sc.table.name, a.keys[:n], a.values[:n]) {
+		clear(a.values[:]) // one by one they say what is wrong
+	}
+	more = true
+	for i := 0; more && err == nil && i < len(entries); i++ {
+		a.at = i
+		more, err = sc.visit(p, entries[i].key, entries[i].value)
+	}
+	return more, err
 }
 
 // spans returns the ranges of a path that are to be read, in their order.
@@ -173,7 +250,7 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 	if sc.own[string(key)] != nil || sc.seen(key) {
 		return true, nil
 	}
-	if sc.bare && p.exact {
+	if sc.counts(p) {
 		return sc.out.add(nil)
 	}
 	if p.index != nil {
@@ -198,6 +275,9 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 	return sc.out.add(&sc.row)
 }
 
+// counts reports whether a path's entries say it all: their records need not be read.
+func (sc *scanner) counts(p *path) bool { return sc.bare && p.exact }
+
 // seen reports whether the record came before, by another entry.
 func (sc *scanner) seen(key []byte) bool {
 	if sc.once == nil {
@@ -212,9 +292,15 @@ func (sc *scanner) seen(key []byte) bool {
 
 // follow opens the record that an entry of an index leads to.
 func (sc *scanner) follow(x *index, key []byte) error {
-	value, err := sc.snap.Get(sc.table.name, key)
-	if err != nil {
-		return err
+	var value []byte
+	if a := sc.ahead; a != nil {
+		value = a.values[a.at]
+	}
+	if value == nil {
+		var err error
+		if value, err = sc.snap.Get(sc.table.name, key); err != nil {
+			return err
+		}
 	}
 	if value == nil {
 		return sc.table.recordError("read", key, "", corruptf("index %s has the record, the table does not", x.name))

@@ -261,7 +261,12 @@ func headOf(key []byte) (head uint64, long bool) {
 // touch looks at the keys in a leaf that a search begins with. Each of them is likely to
 // be a wait for memory, and the search would come from one to the next: here none of them
 // waits for the one before.
+//
+//go:noinline
 func (v *view) touch() {
+	if v.count < 8 {
+		return
+	}
 	b, sum := v.b, byte(0)
 	for part := 1; part < 8; part++ {
 		at := headerSize + v.count*part/8*elemSize
@@ -335,7 +340,7 @@ func (t *Tree) find(v *view, key []byte) (id uint64, i int, exact bool, err erro
 		if err := t.load(v, id, depth); err != nil {
 			return id, 0, false, err
 		}
-		if !v.branch() && v.count >= 8 {
+		if !v.branch() {
 			v.touch()
 		}
 		i, exact, ok := v.search(key)
