@@ -77,6 +77,15 @@ func (y *tally) tree(t *pages.Tree, size, depth int) error {
 			return fmt.Errorf("after the end: %q, %v, and before: %v", again, err2, err)
 		}
 	}
+	var sought [20][]byte
+	for i := range sought {
+		if sought[i] = key(i * 37); i%2 == 0 && len(keys) > 0 {
+			sought[i] = keys[i*31%len(keys)]
+		}
+	}
+	if err := sameAsGet(t, sought[:]); err != nil {
+		return err
+	}
 	for i := range 12 {
 		seek := key(i * 37)
 		if i&1 == 0 && len(keys) > 0 {
@@ -98,6 +107,20 @@ func (y *tally) tree(t *pages.Tree, size, depth int) error {
 			if err := y.tree(&in, size, depth+1); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// sameAsGet compares what GetAll finds, if it finds nothing wrong, with what Get does.
+func sameAsGet(t *pages.Tree, keys [][]byte) error {
+	values := make([][]byte, len(keys))
+	if !t.GetAll(keys, values) {
+		return nil
+	}
+	for i, key := range keys {
+		if want, err := t.Get(key); err != nil || !bytes.Equal(values[i], want) {
+			return fmt.Errorf("key %q: GetAll found %q, Get %q, %v", key, values[i], want, err)
 		}
 	}
 	return nil
