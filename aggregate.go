@@ -114,8 +114,8 @@ type grouper struct {
 }
 
 func (g *grouper) run(ctx context.Context) ([]*group, error) {
+	defer g.done()
 	if g.matches {
-		defer g.done()
 		found, err := g.find(ctx)
 		if err != nil {
 			return nil, err

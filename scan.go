@@ -144,6 +144,7 @@ func (sc *scanner) lookAhead() (end func()) {
 	return func() {
 		sc.ahead.entries = sc.ahead.entries[:0]
 		lookaheads.Put(sc.ahead)
+		sc.ahead = nil
 	}
 }
 
