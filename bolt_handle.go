@@ -28,12 +28,6 @@ const (
 	// would make every small file that large.
 	minFileGrowth = 64 << 10
 	maxFileGrowth = 4 << 20
-
-	// Up to this size of the file, its free pages are kept in bbolt's array: that
-	// gives pages beside each other, in the order of the file, which are synced
-	// faster than those that the map picks. But to take a page from it costs as much
-	// time as it has pages.
-	maxArraySize = 256 << 20
 )
 
 // A boltHandle is one opening of the file by bbolt. A store has one, but for the
@@ -73,9 +67,6 @@ type boltHandle struct {
 // process may not have it.
 func openHandle(own *os.File, path string, o *Options) (*boltHandle, error) {
 	bo := boltOptions(o)
-	if info, err := os.Stat(path); err == nil && info.Size() <= maxArraySize {
-		bo.FreelistType = bbolt.FreelistArrayType
-	}
 	h, err := tryHandle(own, path, bo, o.Logger)
 	if errors.Is(err, syscall.ENOMEM) && bo.InitialMmapSize > 0 {
 		o.Logger.Info("userdata: no address space for a large mapping, opening without", "path", path, "size", bo.InitialMmapSize)
@@ -128,11 +119,16 @@ func relock(own *os.File, alone bool) error {
 }
 
 // boltOptions translates options, whose zero values stand for defaults.
+//
+// Free pages are kept in bbolt's array, which gives pages beside each other, in the
+// order of the file: they are synced faster than those that its map picks. The map sorts
+// all of them in each commit (6 ms with 70,000), the array looks through them for
+// each value of several pages (0.05 ms).
 func boltOptions(o *Options) *bbolt.Options {
 	bo := &bbolt.Options{
 		Timeout:      o.lockTimeout(),
 		ReadOnly:     o.ReadOnly,
-		FreelistType: bbolt.FreelistMapType,
+		FreelistType: bbolt.FreelistArrayType,
 		NoStatistics: true,
 	}
 	if !o.ReadOnly && runtime.GOOS != "windows" { // there the file itself would get that size

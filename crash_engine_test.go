@@ -67,7 +67,7 @@ var bboltEngine = engine{"bbolt", func(path string) (engineStore, error) {
 	if err := checkPages(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err // bbolt might end the process
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType})
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistArrayType})
 	if err != nil {
 		return nil, err
 	}
