@@ -36,6 +36,9 @@ func (s *BoltStore) WriteTo(ctx context.Context, w io.Writer) (n int64, err erro
 
 // writeTo writes the file as a read transaction sees it.
 func (h *boltHandle) writeTo(w *contextWriter) (n int64, err error) {
+	if err := h.load(); err != nil {
+		return 0, err
+	}
 	var tx *bbolt.Tx
 	if err := h.guard(func() (err error) { tx, err = h.db.Begin(false); return err }); err != nil {
 		return 0, err

@@ -235,6 +235,9 @@ func (s *BoltStore) ready(calls []*applyCall) (h *boltHandle, release func(), er
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := h.load(); err != nil {
+		return nil, nil, err
+	}
 	// The new handle does not know which pages the reads of an old one still need.
 	if err := s.outlast(s.oldViews); err != nil {
 		return nil, nil, err

@@ -33,9 +33,11 @@ const (
 // A boltHandle is one opening of the file by bbolt. A store has one, but for the
 // time after a failed commit: then reads that began before go on with the old one.
 type boltHandle struct {
-	db   *bbolt.DB
-	file *os.File // bbolt's descriptor; nil where the store does not own the lock
+	db   *bbolt.DB // nil until load
+	file *os.File  // bbolt's descriptor; nil where the store does not own the lock
 	log  *slog.Logger
+
+	unwritten *unwritten // how it is read until bbolt has opened it; nil if that has from the start
 
 	// span is how many bytes of the file are mapped, at least.
 	span, pageSize int64
@@ -169,7 +171,10 @@ func (h *boltHandle) close() error {
 		return nil
 	}
 	h.closed = true
-	var err error
+	alone, err := h.unwritten.close(h)
+	if alone {
+		return err
+	}
 	if h.file != nil {
 		err = h.file.Close()
 	}

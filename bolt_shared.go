@@ -256,7 +256,11 @@ func (s *BoltStore) renew(own *os.File) error {
 			return err
 		}
 	}
-	h, err := openHandle(own, s.path, &s.opts)
+	open := func() (*boltHandle, error) { return openHandle(own, s.path, &s.opts) }
+	if ownsLock && !s.opts.Shared {
+		open = func() (*boltHandle, error) { return mapHandle(own, s.path, &s.opts, st) }
+	}
+	h, err := open()
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,8 @@ const closePatience = 10 * time.Second
 // A View holds a bbolt read transaction for as long as its function runs, and
 // until then the file can't reuse the space of what is overwritten: keep it short.
 // Between reads it may stay open for the next ones, but not when something is written.
+// Before the first write there is no transaction: bbolt opens the file only then, which
+// takes longer the more free pages it has.
 // An Apply that would have to wait for a View, because the file outgrows its
 // mapping (4 GiB, or the size of the file on 32-bit systems and on Windows) or
 // because a commit before it failed, waits for [Options.LockTimeout] and then

@@ -8,7 +8,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A pin is a read transaction of a handle, and the snapshot that it sees. Reads
+// A pin is a read transaction of a handle, and the snapshot that it sees. It has no
+// transaction if bbolt has not opened the file: see unwritten. Reads
 // that come while nothing is written share one, which stays open between them: to
 // begin a transaction and look its buckets up costs more than to read a record. A
 // pin that nobody uses is gone before the next write begins, so it keeps no page
@@ -44,6 +45,9 @@ func (s *BoltStore) View(ctx context.Context, fn func(Snapshot) error) error {
 // begin begins a read transaction, with one user.
 func (h *boltHandle) begin() (*pin, error) {
 	p := &pin{h: h, users: 1}
+	if p.snap = h.unwritten.use(h); p.snap != nil {
+		return p, nil
+	}
 	tx, err := h.beginTx(false)
 	if err == nil {
 		p.tx = tx
@@ -63,6 +67,8 @@ func (h *boltHandle) begin() (*pin, error) {
 func (p *pin) end() {
 	if p.tx != nil {
 		p.h.guard(p.tx.Rollback)
+	} else if p.snap != nil {
+		p.h.unwritten.leave(p.h)
 	}
 }
 

@@ -421,7 +421,8 @@ func TestMapsAnew(t *testing.T) {
 		return
 	}
 	var log strings.Builder
-	openBoltFile(t, filepath.Join(t.TempDir(), "a.db"), &userdata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	store := openBoltFile(t, filepath.Join(t.TempDir(), "a.db"), &userdata.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	put(t, store, "a", "1", "x")
 	if !strings.Contains(log.String(), "mapping") {
 		t.Errorf("the log has %q, want that the mapping is small", log.String())
 	}

@@ -62,3 +62,14 @@ func GateHeld(s *BoltStore) bool {
 	}
 	return errors.Is(err, errHeld)
 }
+
+// Loaded reports whether bbolt has opened the store's file.
+func Loaded(s *BoltStore) bool {
+	u := s.handle.unwritten
+	if u == nil {
+		return true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return s.handle.db != nil
+}

@@ -1,0 +1,154 @@
+package userdata_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/bbolt"
+
+	"github.com/seed-5df914be/userdata"
+)
+
+// filled makes a file with many entries, and returns its path and what it holds.
+func filled(t *testing.T) (path string, want map[string]map[string]string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "test.db")
+	s, err := userdata.OpenBolt(path, nil)
+	ok(t, err)
+	want = map[string]map[string]string{"a": {}}
+	set := &userdata.ChangeSet{}
+	for i := range 200 {
+		key, value := fmt.Sprintf("%04d", i), strings.Repeat("x", 100)
+		want["a"][key] = value
+		set.Changes = append(set.Changes, userdata.Change{Bucket: "a", Key: []byte(key), Value: []byte(value)})
+	}
+	ok(t, s.Apply(t.Context(), set))
+	ok(t, s.Close())
+	return path, want
+}
+
+// Reads of a file that bbolt has not opened yet see their state to their end, whatever is
+// committed meanwhile; those that begin later see what was committed.
+func TestViewsOutlastFirstWrites(t *testing.T) {
+	t.Parallel()
+	path, want := filled(t)
+	s := openBoltFile(t, path, nil)
+	if runtime.GOOS == "linux" && userdata.Loaded(s) {
+		t.Error("bbolt has opened the file, before anything was written")
+	}
+	for range 2 { // the second View is one of bbolt's
+		err := s.View(t.Context(), func(snap userdata.Snapshot) error {
+			for i := range 50 { // commits that would use its pages anew
+				put(t, s, "a", fmt.Sprintf("%04d", i*4), fmt.Sprint("changed ", i))
+				inView := map[string]string{}
+				err := snap.Scan("a", userdata.Range{}, func(key, value []byte) bool {
+					inView[string(key)] = string(value)
+					return true
+				})
+				if diff := cmp.Diff(want["a"], inView); diff != "" || err != nil {
+					return fmt.Errorf("after %d commits the View sees (-want +got):\n%s%w", i+1, diff, err)
+				}
+			}
+			return nil
+		})
+		ok(t, err)
+		for i := range 50 {
+			want["a"][fmt.Sprintf("%04d", i*4)] = fmt.Sprint("changed ", i)
+		}
+		wantContents(t, s, want)
+	}
+	if !userdata.Loaded(s) {
+		t.Error("bbolt has not opened the file, although it was written")
+	}
+}
+
+// Reads and backups go on while the first commits come.
+func TestReadsDuringFirstWrite(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		path, want := filled(t)
+		s := openBoltFile(t, path, nil)
+		var group sync.WaitGroup
+		for i := range 8 {
+			group.Go(func() {
+				switch {
+				case i == 0:
+					if err := s.Backup(t.Context(), path+".copy"); err != nil {
+						t.Errorf("Backup: got %v, want nil", err)
+					}
+				case i < 3:
+					if err := s.Apply(t.Context(), change(fmt.Sprint("new ", i), "x", userdata.ExpectNothing)); err != nil {
+						t.Errorf("Apply: got %v, want nil", err)
+					}
+				default:
+					got, _, err := contents(s)
+					delete(got["a"], "new 1")
+					delete(got["a"], "new 2")
+					if diff := cmp.Diff(want, got); diff != "" || err != nil {
+						t.Errorf("got error %v, (-want +got):\n%s", err, diff)
+					}
+				}
+			})
+		}
+		group.Wait()
+		want["a"]["new 1"], want["a"]["new 2"] = "x", "x"
+		wantContents(t, s, want)
+	}
+}
+
+// A file that is read only is never opened by bbolt.
+func TestReadOnlyWithoutBolt(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere bbolt may open it at once")
+	}
+	t.Parallel()
+	path, want := filled(t)
+	for range 2 { // at the same time
+		s := openBoltFile(t, path, &userdata.Options{ReadOnly: true})
+		wantContents(t, s, want)
+		if userdata.Loaded(s) {
+			t.Error("bbolt has opened the file")
+		}
+	}
+}
+
+// Another program that does not care for the lock has written to the file before the first
+// commit: that is refused, since the pages that reads are at may be in use anew.
+func TestChangedBeforeFirstWrite(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere bbolt may open the file at once")
+	}
+	t.Parallel()
+	path, _ := filled(t)
+	data, err := os.ReadFile(path)
+	ok(t, err)
+	other := path + ".other"
+	ok(t, os.WriteFile(other, data, 0o600))
+	db, err := bbolt.Open(other, 0o600, nil)
+	ok(t, err)
+	for range 2 { // both meta pages
+		ok(t, db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("a")).Put([]byte("0000"), []byte("other")) }))
+	}
+	ok(t, db.Close())
+	data, err = os.ReadFile(other)
+	ok(t, err)
+
+	s := openBoltFile(t, path, nil)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	ok(t, err)
+	defer f.Close()
+	_, err = f.WriteAt(data, 0)
+	ok(t, err)
+	is(t, s.Apply(t.Context(), change("0001", "x", userdata.ExpectAnything)), userdata.ErrCorrupt)
+	got, err := os.ReadFile(path)
+	ok(t, err)
+	if diff := cmp.Diff(data, got); diff != "" {
+		t.Error("the refused commit has written")
+	}
+}
