@@ -51,6 +51,7 @@ type gatherer struct {
 	*plan
 	enough int // how many are; -1 for all
 	found  []*candidate
+	size   int // bytes of the stored records found, if it is for a page of Rows
 
 	// eager says that records are decoded as they are read: all of them are wanted,
 	// and no code of the program's runs then.
@@ -107,6 +108,9 @@ func (g *gatherer) add(r *row) (more bool, err error) {
 		return true, err
 	}
 	g.found = append(g.found, c)
+	if g.page != nil {
+		g.size += len(r.key) + len(r.value)
+	}
 	return g.prune(), nil
 }
 
@@ -122,10 +126,11 @@ func (g *gatherer) fork(r *room) sink {
 }
 
 func (g *gatherer) join(fork sink) (more bool) {
-	if found := fork.(*gatherer).found; g.found == nil {
-		g.found = found
+	part := fork.(*gatherer)
+	if g.size += part.size; g.found == nil {
+		g.found = part.found
 	} else {
-		g.found = append(g.found, found...)
+		g.found = append(g.found, part.found...)
 	}
 	if g.inOrder && g.enough >= 0 {
 		g.found = g.found[:min(g.enough, len(g.found))]
@@ -142,7 +147,7 @@ func (g *gatherer) prune() (more bool) {
 	switch {
 	case g.enough < 0:
 	case g.inOrder:
-		return len(g.found) < g.enough
+		return len(g.found) < g.enough && g.size < pageBound
 	case len(g.found) >= 1024 && len(g.found)/2 >= g.enough:
 		g.found = g.best(g.found)
 	}

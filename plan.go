@@ -225,6 +225,9 @@ func (p *plan) collect(ctx context.Context) ([]*candidate, error) {
 	if !p.inOrder && g.enough >= 0 {
 		g.found = p.best(g.found)
 	}
+	if p.page != nil && p.inOrder && g.size >= pageBound {
+		p.need = min(p.need, len(g.found)) // the page is full
+	}
 	return g.found, err
 }
 

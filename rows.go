@@ -8,10 +8,12 @@ import (
 )
 
 // The sizes of the pages that Rows reads: the first, and the largest, each being
-// twice the one before it.
+// twice the one before it. A page ends early once its records have pageBound bytes, so
+// that large ones do not fill the memory.
 const (
 	firstPage = 64
 	lastPage  = 4096
+	pageBound = 4 << 20
 )
 
 // rows is where a loop over Query.Rows stands.

@@ -2,8 +2,10 @@ package userdata_test
 
 import (
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/seed-5df914be/userdata"
@@ -502,5 +504,41 @@ func TestRowsWithABusyBody(t *testing.T) {
 			t.Fatalf("round %d: out of order: %v", round, got)
 		}
 		s.Rollback()
+	}
+}
+
+// Large records don't fill the memory: a page that has 4 MiB of them is full.
+func TestRowsOfLargeRecords(t *testing.T) {
+	t.Parallel()
+	const n, size = 23, 1 << 20
+	e := &echo{level: slog.LevelDebug}
+	db, err := userdata.OpenStore(t.Context(), openBolt(t), &userdata.Options{Logger: slog.New(e)}, planTable)
+	ok(t, err)
+	defer db.Close()
+	for i := range n {
+		putAll(t, db, &planRec{ID: planKey(i), N: n - i, Title: strings.Repeat("x", size)})
+	}
+	for name, q := range map[string]userdata.Query[planRec]{
+		"tracked":       planTable.Select(db.NewSession()),
+		"untracked":     planTable.Select(db.NewSession()).Untracked(),
+		"limit":         planTable.Select(db.NewSession()).Limit(n),
+		"match":         planTable.Select(db.NewSession()).Where(userdata.Match(func(*planRec) bool { return true })),
+		"from the end":  planTable.Select(db.NewSession()).OrderBy(planID.Desc()),
+		"with a filter": planTable.Select(db.NewSession()).Where(planN.Ge(1)),
+	} {
+		e.lines, e.attrs = nil, nil
+		got := collectRows(t, q, nil)
+		if name == "from the end" {
+			slices.Reverse(got)
+		}
+		wantKeys(t, name, got, 0, n)
+		for i, a := range e.attrs {
+			if most := int64(4<<20 + size + 1000); a["bytes"].Int64() > most || a["records"].Int64() > 4 {
+				t.Errorf("%s: page %d has %d records of %d bytes, want at most 4 of %d", name, i, a["records"].Int64(), a["bytes"].Int64(), most)
+			}
+		}
+		if len(e.attrs) < n/4 {
+			t.Errorf("%s: got %d pages, want at least %d", name, len(e.attrs), n/4)
+		}
 	}
 }
