@@ -134,12 +134,8 @@ func (h *boltHandle) sync() error {
 }
 
 // endSeals marks the last commit as durable, and whoever comes next as free to write
-// without seals. If that is lost, the next opening finds out. A file that the store
-// has not written to stays as it is.
+// without seals. If that is lost, the next opening finds out.
 func (s *BoltStore) endSeals() {
-	if !s.wrote || !s.seals() || s.handle.broken || s.failed != nil {
-		return
-	}
 	if err := s.markSeals(s.handle); err != nil {
 		s.log.Warn("userdata: the last commit could not be marked as durable", "path", s.path, "error", err)
 	}

@@ -165,6 +165,13 @@ func (s *BoltStore) await(ctx context.Context, timeout time.Duration, done func(
 // because it is the View's function that called Close, the error is [ErrLocked], and
 // the file is closed when that View ends. A second Close waits for
 // the first and returns nil.
+//
+// If the store has written to the file, and a quarter of it or more is free, Close cuts
+// it: it moves up to 16 MiB of pages from the file's end to free ones, in about 0.1 s on a
+// disk that writes 200 MB/s, and leaves free 256 KiB, or one page in 128, for the next commits. Whatever
+// stops that, every commit stays; why it was not done is logged, and no error. Whoever opens the file
+// waits that long. Files of more than 1 GiB, those that are shared, and those that the
+// store does not own the lock of, on Windows for one, stay as they are.
 func (s *BoltStore) Close() error {
 	var err error
 	s.closing.Do(func() { err = s.close() })
@@ -213,10 +220,12 @@ func (s *BoltStore) views() int {
 // release closes the file. Nothing uses it any more.
 func (s *BoltStore) release() error {
 	s.unpin(s.handle)
-	s.endSeals()
 	var err error
 	if ownsLock || !s.opts.Shared { // else it was closed after the last turn
 		err = s.handle.close()
+	}
+	if s.wrote && s.seals() && !s.handle.broken && s.failed == nil && !s.shrink() {
+		s.endSeals()
 	}
 	if s.own != nil {
 		if closing := s.own.Close(); err == nil {

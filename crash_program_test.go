@@ -92,15 +92,76 @@ func (p *program) open() error {
 // commit makes random changes and keeps what the store says of it, which it
 // returns.
 func (p *program) commit() error {
-	begin := p.rec.Len()
 	changes, after := randomChanges(p.rng, p.state)
 	if p.rng.IntN(5) == 0 {
 		changes = append(changes, nothings...)
 	}
+	return p.apply(changes, after)
+}
+
+// apply makes changes that lead to a state, and keeps what the store says of it.
+func (p *program) apply(changes []userdata.Change, after records) error {
+	begin := p.rec.Len()
 	err := p.store.apply(changes)
 	p.past.steps = append(p.past.steps, step{begin: begin, end: p.rec.Len(), want: after, outcome: outcomeOf(err)})
 	if err == nil {
 		p.state = after
+	}
+	return err
+}
+
+// fill commits many entries, some of which take several pages.
+func (p *program) fill() error {
+	after := maps.Clone(p.state)
+	var changes []userdata.Change
+	for n := range 400 {
+		value := randomValue(p.rng)
+		if n%8 == 0 {
+			value = bytes.Repeat(value, 1+6000/(len(value)+1))
+		}
+		key := fmt.Sprintf("%04d", n)
+		changes = append(changes, userdata.Change{Bucket: "notes", Key: []byte(key), Value: value})
+		after["notes/"+key] = string(value)
+	}
+	return p.apply(changes, after)
+}
+
+// thin deletes most entries.
+func (p *program) thin() error {
+	after := maps.Clone(p.state)
+	var changes []userdata.Change
+	for _, name := range slices.Sorted(maps.Keys(p.state)) {
+		if bucket, key, _ := strings.Cut(name, "/"); p.rng.IntN(5) > 0 {
+			changes = append(changes, userdata.Change{Bucket: bucket, Key: []byte(key)})
+			delete(after, name)
+		}
+	}
+	if p.rng.IntN(2) == 0 {
+		changes = append(changes, nothings...)
+	}
+	return p.apply(changes, after)
+}
+
+// large makes a commit that syncs twice.
+func (p *program) large() error {
+	changes, after := randomChanges(p.rng, p.state)
+	return p.apply(append(changes, nothings...), after)
+}
+
+// cut fills the store, deletes most of it, and closes it, so that the file is cut. It adds to
+// at where in the trace that begins.
+func (p *program) cut(at *[]int) error {
+	if err := errors.Join(p.open(), p.fill(), p.thin()); err != nil {
+		return err
+	}
+	*at = append(*at, p.rec.Len())
+	before, err := os.Stat(p.path)
+	if err := errors.Join(err, p.store.Close()); err != nil {
+		return err
+	}
+	after, err := os.Stat(p.path)
+	if err == nil && after.Size() > before.Size()/2 {
+		err = fmt.Errorf("the file has %d bytes when it was closed, and had %d", after.Size(), before.Size())
 	}
 	return err
 }

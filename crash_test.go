@@ -93,6 +93,25 @@ func TestCrashInMaintenance(t *testing.T) {
 	}
 }
 
+// A file that Close cuts has what it had, whenever the power goes off.
+func TestCrashWhenCut(t *testing.T) {
+	t.Parallel()
+	sum := newTally(t)
+	for seed := range samples(1, 4, 60) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			p := newProgram(t, storeEngine, uint64(seed))
+			var cuts []int
+			p.run(t, func() error { return errors.Join(p.cut(&cuts), p.session(3), p.cut(&cuts), p.session(1)) })
+			for _, at := range cuts {
+				in := newInspection(t, storeEngine, uint64(seed))
+				wantNoLoss(t, in, p.history(), at, samples(200, 1000, 2000))
+				sum.add(in)
+			}
+		})
+	}
+}
+
 // A new file is there, whole and under its name, when OpenBolt has returned, and
 // before that it is not in the way of another attempt; also where there are no hard
 // links, and in place of an empty file.

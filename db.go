@@ -108,7 +108,8 @@ func (db *DB) Store() Store {
 	return db.store
 }
 
-// Close waits for reads and commits that are under way, and closes the store.
+// Close waits for reads and commits that are under way, and closes the store:
+// [BoltStore.Close] says what that does to the file.
 // Sessions forget nothing, but their reads and commits return [ErrClosed]. A
 // second Close returns nil.
 func (db *DB) Close() error { return db.store.Close() }

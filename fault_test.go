@@ -94,6 +94,7 @@ type faultyRun struct {
 	work     []work
 	fault    *fault
 	outcomes map[outcome]int
+	closing  int // where in the trace it closes the store for the first time
 }
 
 // run does what a program does that goes on as long as it can. Its error is a
@@ -112,11 +113,12 @@ func (r *faultyRun) run() error {
 			return err
 		}
 	}
+	r.closing = r.rec.Len()
 	r.store.Close() // a failure of it changes nothing
 	if err := r.reopen(); err != nil {
 		return err
 	}
-	return errors.Join(r.commits(2), r.store.Close())
+	return errors.Join(r.large(), r.commits(2), r.store.Close())
 }
 
 // do does one thing, and judges the error if there is one.
@@ -196,11 +198,13 @@ type work struct {
 var (
 	aCommit         = work{(*program).commit, true}
 	fourCommits     = slices.Repeat([]work{aCommit}, 4)
+	cutWork         = []work{{(*program).fill, true}, {(*program).thin, true}}
 	maintenanceWork = []work{aCommit, {(*program).backUp, false}, {(*program).compact, false}, aCommit, {(*program).backUp, false}, aCommit}
 )
 
-// callsOf returns the kinds of the calls that a program makes without a fault.
-func callsOf(t *testing.T, p *program, todo []work) (ops []intercept.Op) {
+// callsOf returns the kinds of the calls that a program makes without a fault, and how many
+// of them are before it closes the store.
+func callsOf(t *testing.T, p *program, todo []work) (ops []intercept.Op, closing int) {
 	p.rec.SetFault(func(_ int, c *intercept.Call) powercut.Action {
 		ops = append(ops, c.Op)
 		return powercut.Action{}
@@ -210,9 +214,10 @@ func callsOf(t *testing.T, p *program, todo []work) (ops []intercept.Op) {
 		for _, w := range todo {
 			err = errors.Join(err, w.do(p))
 		}
+		p.rec.Locked(func() { closing = len(ops) })
 		return errors.Join(err, p.store.Close())
 	})
-	return ops
+	return ops, closing
 }
 
 // Each call fails in each way.
@@ -226,27 +231,29 @@ func TestFaults(t *testing.T) {
 		counts = []int{1, 2, 3, 5, 8, forever}
 	}
 	for name, w := range map[string]struct {
-		begin func() *program
-		work  []work
+		begin     func() *program
+		work      []work
+		onlyClose bool // only what is called to close the file fails
 	}{
-		"new file":    {func() *program { return newProgram(t, storeEngine, 3) }, fourCommits},
-		"old file":    {func() *program { return programAfter(t, storeEngine, 4) }, fourCommits},
-		"maintenance": {func() *program { return programAfter(t, storeEngine, 5) }, maintenanceWork},
+		"new file":    {func() *program { return newProgram(t, storeEngine, 3) }, fourCommits, false},
+		"old file":    {func() *program { return programAfter(t, storeEngine, 4) }, fourCommits, false},
+		"cut file":    {func() *program { return newProgram(t, storeEngine, 8) }, cutWork, true},
+		"maintenance": {func() *program { return programAfter(t, storeEngine, 5) }, maintenanceWork, false},
 	} {
-		ops := callsOf(t, w.begin(), w.work)
+		ops, closing := callsOf(t, w.begin(), w.work)
 		for _, f := range failures {
 			t.Run(name+"/"+f.name, func(t *testing.T) {
 				t.Parallel()
 				runs := 0
 				for n, op := range ops {
-					if f.on != nil && !slices.Contains(f.on, op) || underRace && n%8 != 0 {
+					if w.onlyClose && n < closing || f.on != nil && !slices.Contains(f.on, op) || underRace && !w.onlyClose && n%8 != 0 {
 						continue
 					}
 					for _, count := range counts {
 						if f.most > 0 {
 							count = min(count, f.most)
 						}
-						r := &faultyRun{w.begin(), w.work, &fault{failure: f, n: n, count: count}, map[outcome]int{}}
+						r := &faultyRun{program: w.begin(), work: w.work, fault: &fault{failure: f, n: n, count: count}, outcomes: map[outcome]int{}}
 						r.rec.SetFault(r.fault.decide)
 						err := r.rec.Run(r.run)
 						r.remove()
@@ -255,7 +262,11 @@ func TestFaults(t *testing.T) {
 							continue
 						}
 						in := newInspection(t, storeEngine, uint64(n))
-						wantNoLoss(t, in, r.history(), 0, samples(2, 4, 100))
+						if w.onlyClose {
+							wantNoLoss(t, in, r.history(), r.closing, samples(50, 100, 500))
+						} else {
+							wantNoLoss(t, in, r.history(), 0, samples(2, 4, 100))
+						}
 						sum.add(in)
 						runs++
 						mu.Lock()
@@ -281,13 +292,14 @@ func TestOutcomes(t *testing.T) {
 	begin := func() *program { return programAfter(t, storeEngine, 6) }
 	todo := slices.Repeat([]work{aCommit}, 5)
 	outcomes := map[outcome]int{}
-	for n, op := range callsOf(t, begin(), todo) {
+	ops, _ := callsOf(t, begin(), todo)
+	for n, op := range ops {
 		for _, f := range failures[:2] {
 			for _, count := range []int{1, forever} {
 				if op != intercept.Write && op != intercept.Sync {
 					continue
 				}
-				r := &faultyRun{begin(), todo, &fault{failure: f, n: n, count: count}, outcomes}
+				r := &faultyRun{program: begin(), work: todo, fault: &fault{failure: f, n: n, count: count}, outcomes: outcomes}
 				r.rec.SetFault(r.fault.decide)
 				if err := r.rec.Run(r.run); err != nil {
 					t.Errorf("%v: %v: %v", r.fault, op, err)

@@ -52,7 +52,9 @@ type Store interface {
 // they must not be changed. It is not safe for concurrent use.
 type Snapshot interface {
 	// Version identifies the state: it grows with every change set that is
-	// applied, also those of other processes, and not otherwise. It is never 0.
+	// applied, also those of other processes, and not otherwise while the store is open;
+	// where a store is kept in a file, closing and opening it may make it grow. It
+	// is never 0.
 	Version() uint64
 
 	// Buckets returns the names of the buckets, in ascending order.

@@ -60,6 +60,14 @@ func headerOf(b []byte) header {
 	return header{le.Uint64(b), le.Uint16(b[8:]), le.Uint16(b[10:]), le.Uint32(b[12:])}
 }
 
+// putHeader encodes a header at the beginning of b.
+func putHeader(b []byte, h header) {
+	le.PutUint64(b, h.id)
+	le.PutUint16(b[8:], h.flags)
+	le.PutUint16(b[10:], h.count)
+	le.PutUint32(b[12:], h.overflow)
+}
+
 // metaOf decodes the meta at the beginning of b, after the page's header, and
 // says in Err why bbolt would refuse it.
 func metaOf(b []byte) Meta {

@@ -19,6 +19,15 @@ func MoveMeta(page []byte, slot int) {
 	le.PutUint64(page, uint64(slot))
 }
 
+// SetMeta makes the bytes of a valid meta page say what m does.
+func SetMeta(page []byte, m Meta) {
+	b := page[headerSize : headerSize+metaSize]
+	le.PutUint64(b[16:], m.Root)
+	le.PutUint64(b[32:], m.Freelist)
+	le.PutUint64(b[40:], m.HighWater)
+	SetTxid(page, m.Txid)
+}
+
 // SetTxid changes the number of the transaction in the bytes of a meta page, and
 // its checksum.
 func SetTxid(page []byte, txid uint64) {

@@ -206,11 +206,35 @@ func SealFor(data []byte, pageSize, slot int) (*Seal, error) {
 	return w.seal(now.Txid), nil
 }
 
-// freelistAt returns the page numbers in the freelist of m, eight bytes each.
-func freelistAt(data []byte, m Meta) ([]byte, error) {
+// An idList is the page numbers of a freelist, as the file has them.
+type idList []byte
+
+func (l idList) len() int { return len(l) / idSize }
+
+func (l idList) at(i int) uint64 { return le.Uint64(l[i*idSize:]) }
+
+// rank returns how many of the numbers, which must ascend, are less than id.
+func (l idList) rank(id uint64) int {
+	low, high := 0, l.len()
+	for low < high {
+		mid := int(uint(low+high) / 2)
+		if l.at(mid) < id {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
+}
+
+// errNoFreelist says that there is none that can be read in its place.
+var errNoFreelist = errors.New("no freelist where the meta page has it")
+
+// freelistAt returns the freelist of m.
+func freelistAt(data []byte, m Meta) (idList, error) {
 	size := uint64(m.PageSize)
 	if m.Freelist < firstPage || m.Freelist >= min(m.HighWater, uint64(len(data))/size) {
-		return nil, errUnlisted
+		return nil, errNoFreelist
 	}
 	b := data[m.Freelist*size:]
 	h := headerOf(b)
@@ -219,16 +243,16 @@ func freelistAt(data []byte, m Meta) ([]byte, error) {
 		count, at = le.Uint64(b[headerSize:]), headerSize+idSize
 	}
 	if h.id != m.Freelist || h.flags != freelistPage || count > uint64(len(b))/idSize || at+count*idSize > uint64(len(b)) {
-		return nil, errUnlisted
+		return nil, errNoFreelist
 	}
-	return b[at : at+count*idSize], nil
+	return idList(b[at : at+count*idSize]), nil
 }
 
 // A written collects the pages that a transaction wrote: those that it refers to
 // and that were free before it, or behind all others.
 type written struct {
 	file  Map
-	free  []byte // the numbers of the pages that were free, ascending
+	free  idList // the pages that were free
 	fresh uint64 // the first page behind all others
 	room  uint64 // for so many pages more
 	runs  []Run
@@ -239,16 +263,8 @@ func (w *written) isNew(id uint64) bool {
 	if id >= w.fresh {
 		return true
 	}
-	low, high := 0, len(w.free)/idSize
-	for low < high {
-		mid := int(uint(low+high) / 2)
-		if le.Uint64(w.free[mid*idSize:]) < id {
-			low = mid + 1
-		} else {
-			high = mid
-		}
-	}
-	return low < len(w.free)/idSize && le.Uint64(w.free[low*idSize:]) == id
+	at := w.free.rank(id)
+	return at < w.free.len() && w.free.at(at) == id
 }
 
 // add adds so many pages.
@@ -322,16 +338,21 @@ func (v *view) leadsTo(i int) (id uint64, root bool, err error) {
 	if v.branch() {
 		return v.child(i), false, nil
 	}
-	at := headerSize + i*elemSize
-	e := v.b[at : at+elemSize]
+	e := v.b[headerSize+i*elemSize:][:elemSize]
 	if le.Uint32(e) != bucketFlag {
 		return 0, false, nil
 	}
-	off := uint64(at) + uint64(le.Uint32(e[4:])) + uint64(le.Uint32(e[8:]))
+	off := v.bucketAt(i)
 	if le.Uint32(e[12:]) < bucketSize || off+bucketSize > uint64(len(v.b)) {
 		return 0, false, errBucket
 	}
 	return le.Uint64(v.b[off:]), true, nil
+}
+
+// bucketAt returns where in its page the bucket is that the element i of a leaf is.
+func (v *view) bucketAt(i int) uint64 {
+	at := headerSize + i*elemSize
+	return uint64(at) + uint64(le.Uint32(v.b[at+4:])) + uint64(le.Uint32(v.b[at+8:]))
 }
 
 // ledTo is leadsTo for a page of before, which may not have so many elements.
