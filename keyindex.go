@@ -8,10 +8,11 @@ import "maps"
 type keyIndex struct {
 	byKey   map[string]*entry
 	waiting []*entry // their keys must not change meanwhile: remove comes first
+	puts    int      // how often put was called
 }
 
 // put takes in an entry, in place of one with the same key.
-func (x *keyIndex) put(e *entry) { x.waiting = append(x.waiting, e) }
+func (x *keyIndex) put(e *entry) { x.waiting, x.puts = append(x.waiting, e), x.puts+1 }
 
 // all returns the entries by key, as they are until put or remove is called.
 func (x *keyIndex) all() map[string]*entry {

@@ -24,6 +24,7 @@ type rows struct {
 	size  int          // of the next page
 	skip  int          // how many records of the offset are still to be left out
 	epoch uint64       // of the session, when the page was read
+	puts  int          // of the table's keyIndex, when the page was read, and those of its records since
 	done  bool         // no page follows
 	read  *plan        // of the page
 
@@ -165,7 +166,7 @@ func (r *rows) readPage(ctx context.Context) (err error) {
 	if r.page, err = p.find(ctx); err != nil {
 		return err
 	}
-	r.end, r.done, r.epoch = p.end, p.end == nil, r.s.epoch
+	r.end, r.done, r.epoch, r.puts = p.end, p.end == nil, r.s.epoch, p.im.base.puts
 	if r.paged {
 		for _, c := range r.page {
 			r.freeze(c)
@@ -206,9 +207,9 @@ func (q *query) freeze(c *candidate) {
 // resolve returns the address of a candidate's record for the program to have,
 // or nil if it is no answer any more.
 func (r *rows) resolve(ctx context.Context, c *candidate) (p unsafe.Pointer, err error) {
-	e := c.entry
-	if e == nil || !e.tracked() {
-		e = r.s.identity(r.table).base.find(c.key) // read by another call meanwhile
+	e, base := c.entry, &r.s.identity(r.table).base
+	if e != nil && !e.tracked() || e == nil && (r.epoch != r.s.epoch || r.puts != base.puts) {
+		e = base.find(c.key) // read by another call meanwhile
 	}
 	switch {
 	case e != nil:
@@ -224,7 +225,11 @@ func (r *rows) resolve(ctx context.Context, c *candidate) (p unsafe.Pointer, err
 	default: // a pending record that the session has forgotten
 		return nil, nil
 	}
+	alone := r.puts == base.puts
 	p, err = r.show(c)
+	if alone {
+		r.puts = base.puts // with its own
+	}
 	r.pass(c.entry)
 	return p, err
 }

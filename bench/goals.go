@@ -58,8 +58,9 @@ func (g goal) verdict(res *result) string {
 var reasons = map[string]string{
 	"load": `A commit of scattered keys rewrites whole pages of the tree, one system call each; SQLite and pebble append to a log and write the tree later.
 This package also finds and compares what each key has, checksums each record, and keeps the sums of its buckets.`,
-	"size":        `Random keys leave bbolt's pages two thirds full, and each commit of a load writes nearly all of them anew before the old ones are free: so half of the file is free at its end. Compact gives that back. SQLite writes pages in place; pebble compresses its blocks.`,
-	"open":        `The meta pages and the list of free pages are checked before bbolt is let at the file, and the schema is compared; raw bbolt, SQLite and others trust what they find.`,
+	"close":       `What the load left free is cut off the file, after pages have moved from its end; raw bbolt only unmaps it. SQLite and pebble write their logs to the tree or a table.`,
+	"size":        `Random keys leave bbolt's pages two thirds full, and no commit fills them; what commits left free Close has cut off. SQLite writes pages in place; pebble compresses its blocks.`,
+	"open":        `The meta pages and the list of free pages are checked, and the schema is compared; SQLite and others trust what they find. Raw bbolt puts all free pages into a map, for which this package waits until the first write.`,
 	"get":         `Most of a get in a large file is waiting for memory, page by page, which is the same for all that use bbolt's pages; a session, its identity map and the checksum come on top.`,
 	"session":     `The session keeps what it read, with a copy to compare with later.`,
 	"tracked":     `The identity map is looked up by the table and the key, under a check that the session is used by one goroutine.`,

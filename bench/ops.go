@@ -52,6 +52,7 @@ func (o *op) baseName() string {
 // those that write.
 var ops = []*op{
 	{name: "load", title: "load in commits of 10,000, random keys", unit: "record", run: runLoad},
+	{name: "close", title: "close after the load", unit: "closing", run: runClose},
 	{name: "size", title: "size of the file after the load", unit: "bytes per record", run: runSize},
 	{name: "open", title: "open a large file and get one record", unit: "opening", run: runOpen},
 	{name: "get", title: "get by key, cold", unit: "get", run: runGet},
@@ -88,6 +89,8 @@ type turn struct {
 	budget time.Duration
 	each   int // commits of one of the 64 committers
 
+	closing time.Duration // how long the file took to close the last time
+
 	allocs *float64 // of one of the things that the op did, where it counts them
 }
 
@@ -109,7 +112,10 @@ func (t *turn) with(ctx context.Context, fn func(db database) error) (err error)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.close()) }()
+	defer func() {
+		took, closing := timed(db.close)
+		t.closing, err = took, errors.Join(err, closing)
+	}()
 	return fn(db)
 }
 
@@ -179,6 +185,9 @@ func runLoad(ctx context.Context, t *turn) (cost float64, err error) {
 	})
 	return cost, err
 }
+
+// runClose returns how long it took to close the file that was loaded: it comes next.
+func runClose(_ context.Context, t *turn) (float64, error) { return float64(t.closing), nil }
 
 // runSize adds up what the peer's folder holds.
 func runSize(_ context.Context, t *turn) (float64, error) {
