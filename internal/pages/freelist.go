@@ -91,7 +91,9 @@ func (s *scan) freeIDs(at int64, count, own, end uint64) error {
 			case id >= own && id < end:
 				return fmt.Errorf("%w: %d", errFree, id)
 			}
-			s.free.add(id)
+			if !s.noTrees {
+				s.free.add(id)
+			}
 			last = id
 		}
 	}

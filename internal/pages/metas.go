@@ -41,7 +41,7 @@ func SetTxid(page []byte, txid uint64) {
 // CheckFreelist is [CheckMeta] of the meta pages and the freelist alone, as far as that
 // can be without the trees: a page that is used and free is not found.
 func CheckFreelist(r io.ReaderAt, size int64, meta int) (Report, error) {
-	s := scan{rep: Report{Meta: -1}, src: source{r: r}}
+	s := scan{rep: Report{Meta: -1}, src: source{r: r}, noTrees: true}
 	err := s.metas(size, meta&1)
 	if err == nil && s.rep.Meta >= 0 && s.rep.Metas[s.rep.Meta].Freelist != noFreelist {
 		err = s.freelist(s.rep.Metas[s.rep.Meta].Freelist)

@@ -25,6 +25,7 @@ type scan struct {
 	frames  []*frame  // branches from the root of the bucket to the page that is read, and spare ones
 	depth   int       // how many frames there are, without the spare ones
 	skipped bool      // a page was not followed: what was not reached may be behind it
+	noTrees bool      // no tree is read, so that nobody asks what is free
 
 	keys [2][]byte // the key that is read and the one before it, where these are not in the head of their page
 	data []byte    // a value
