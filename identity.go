@@ -46,7 +46,12 @@ func (p pointer) weak() weakPointer { return weakPointer{p.table, weak.Make((*by
 // An entry is a record that a session tracks.
 type entry struct {
 	im    *identityMap
-	state State          // Pending, Persistent or Deleted
+	state State // Pending, Persistent or Deleted
+
+	// hidden says that a bulk Update or Delete made the entry: the program has
+	// no pointer to the record, and the session forgets it after the commit.
+	hidden bool
+
 	ptr   unsafe.Pointer // the record; nil for one that Query.Delete marked without reading it
 	index int            // its place in im.entries
 
@@ -57,10 +62,6 @@ type entry struct {
 
 	movedAs string // its key in im.moved, or ""
 	epoch   uint64 // of the session, when the baseline was last known to be what the store has
-
-	// hidden says that a bulk Update or Delete made the entry: the program has
-	// no pointer to the record, and the session forgets it after the commit.
-	hidden bool
 }
 
 // record returns the record as the program knows it: a *T.
@@ -140,6 +141,31 @@ func (t *table) clone(p unsafe.Pointer) unsafe.Pointer {
 		c.codec.clone(c.at(n), c.at(p))
 	}
 	return n
+}
+
+// entryOf returns the entry of a record that the program has a pointer to, or nil.
+// What it looks it up in is made when that is asked for first: a session that only
+// reads, or changes what it has read, does without.
+func (s *Session) entryOf(p pointer) *entry {
+	if s.pointers == nil {
+		s.mapPointers(0)
+	}
+	return s.pointers[p]
+}
+
+// mapPointers fills s.pointers, and makes room in it for more.
+func (s *Session) mapPointers(more int) {
+	for _, im := range s.tables {
+		more += im.count
+	}
+	s.pointers = make(map[pointer]*entry, more)
+	for _, im := range s.tables {
+		im.all(func(e *entry) {
+			if !e.hidden {
+				s.pointers[e.pointer()] = e
+			}
+		})
+	}
 }
 
 // An identityMap holds a session's records of one table.

@@ -141,27 +141,6 @@ func (m *sessionMemory) begin(s *Session) *identityMap {
 	return &m.table
 }
 
-// entryOf returns the entry of a record that the program has a pointer to, or nil.
-// What it looks it up in is made when that is asked for first: a session that only
-// reads, or changes what it has read, does without.
-func (s *Session) entryOf(p pointer) *entry {
-	if s.pointers == nil {
-		n := 0
-		for _, im := range s.tables {
-			n += im.count
-		}
-		s.pointers = make(map[pointer]*entry, n)
-		for _, im := range s.tables {
-			im.all(func(e *entry) {
-				if !e.hidden {
-					s.pointers[e.pointer()] = e
-				}
-			})
-		}
-	}
-	return s.pointers[p]
-}
-
 // recordOf returns the pointer to a record that a caller hands in.
 func (s *Session) recordOf(op string, record any) (pointer, error) {
 	v := reflect.ValueOf(record)
@@ -203,52 +182,67 @@ func (s *Session) Add(records ...any) error {
 		return err
 	}
 	defer s.leave()
-	var undo []func()
-	for _, r := range records {
-		u, err := s.add(r)
+	if s.pointers == nil {
+		s.mapPointers(len(records))
+	}
+	done := make([]addition, 0, len(records))
+	for i, r := range records {
+		a, err := s.add(r, len(records)-i)
 		if err != nil {
-			for _, u := range undo {
-				u()
+			for _, a := range done {
+				a.undo(s, a.entry)
 			}
 			return err
 		}
-		undo = append(undo, u)
+		if a.entry != nil {
+			done = append(done, a)
+		}
 	}
 	return nil
 }
 
-// add adds one record and returns what takes that back.
-func (s *Session) add(record any) (undo func(), err error) {
+// An addition is an entry that add has changed, or nil, and what takes that back.
+type addition struct {
+	entry *entry
+	undo  func(*Session, *entry)
+}
+
+// add adds one record, the first of so many.
+func (s *Session) add(record any, of int) (a addition, err error) {
 	p, err := s.recordOf("add", record)
 	if err != nil {
-		return nil, err
+		return a, err
 	}
 	t := p.table
 	if s.snapshot != nil {
-		return nil, &RecordError{Op: "add", Table: t.name, Err: ErrReadOnly}
+		return a, &RecordError{Op: "add", Table: t.name, Err: ErrReadOnly}
 	}
 	im := s.identity(t)
 	known := s.entryOf(p)
 	if known != nil && known.live() {
-		return func() {}, nil
+		return a, nil
 	}
 	key, err := t.keyOf(p.ptr)
 	if err == nil && im.lookup(key) != nil {
-		return nil, t.recordError("add", key, "", fmt.Errorf("%w: the session holds another record under this key", ErrExists))
+		return a, t.recordError("add", key, "", fmt.Errorf("%w: the session holds another record under this key", ErrExists))
 	}
 	if known != nil {
 		known.state = Persistent
 		im.checked = 0 // nobody compared it while it was deleted
 		im.rekeyEntry(known)
-		return func() { s.markDeleted(known) }, nil
+		return addition{known, (*Session).markDeleted}, nil
 	}
-	drop := s.forget
+	drop := (*Session).forget
 	if s.wasDetached(p) {
-		drop = s.detach
+		drop = (*Session).detach
 	}
-	e := &entry{ptr: p.ptr, state: Pending}
+	if im.moved == nil {
+		im.moved = make(map[string]*entry, of)
+	}
+	e := s.entries.next()
+	*e = entry{ptr: p.ptr, state: Pending}
 	s.track(im, e)
-	return func() { drop(e) }, nil
+	return addition{e, drop}, nil
 }
 
 // track takes an entry into the session.
