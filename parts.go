@@ -35,6 +35,7 @@ var usualParts = partSizes{leaves: 16, entries: 64, alone: 8, readers: 8}
 type part struct {
 	leaves  []uint64     // of the table
 	entries []indexEntry // or of an index
+	room    *entryRoom   // that the entries are in
 
 	found           sink
 	more            bool // found wanted more at its end
@@ -43,6 +44,21 @@ type part struct {
 	first, last     []byte // and the first and last key that were looked at; nil for none
 
 	done, failed bool // under the partition's lock
+}
+
+// An entryRoom has the entries of a part until they were followed.
+type entryRoom [64]indexEntry
+
+// entryRooms are those that no part has.
+var entryRooms = sync.Pool{New: func() any { return new(entryRoom) }}
+
+// leave gives back the part's room. What is in it is of the file, which may be unmapped.
+func (pt *part) leave() {
+	if room := pt.room; room != nil {
+		clear(room[:])
+		pt.room, pt.entries = nil, nil
+		entryRooms.Put(room)
+	}
 }
 
 // A partition hands out the parts of a scan.
@@ -138,9 +154,11 @@ func (d *partition) append() bool {
 	if d.table != nil {
 		pt.leaves, err = d.leaves.Next(make([]uint64, 0, d.sizes.leaves))
 	} else {
-		pt.entries, err = d.entries.next(make([]indexEntry, 0, d.sizes.entries))
+		pt.room = entryRooms.Get().(*entryRoom)
+		pt.entries, err = d.entries.next(pt.room[:0:min(d.sizes.entries, len(pt.room))])
 	}
 	if err != nil || len(pt.leaves)+len(pt.entries) == 0 {
+		pt.leave()
 		d.over, d.failed = true, d.failed || err != nil
 		return false
 	}
@@ -306,6 +324,7 @@ func (r *partReader) run(pt *part) {
 		sound = r.readLeaves(pt)
 	} else {
 		sound = r.readEntries(pt)
+		pt.leave()
 	}
 	pt.read, pt.readBytes = r.sc.read, r.sc.readBytes
 }

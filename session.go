@@ -260,15 +260,17 @@ func (s *Session) track(im *identityMap, e *entry) {
 // would: half of what tracking costs is the growing.
 func (s *Session) reserve(t *table, n int) {
 	im := s.identity(t)
-	if n <= 1024 || n <= im.count {
+	if n <= im.count {
 		return
 	}
-	if s.pointers != nil {
+	s.entries.reserve(n)
+	im.entries = slices.Grow(im.entries, n)
+	im.base.waiting = slices.Grow(im.base.waiting, n)
+	if s.pointers != nil && n > 1024 {
 		pointers := make(map[pointer]*entry, len(s.pointers)+n)
 		maps.Copy(pointers, s.pointers)
 		s.pointers = pointers
 	}
-	im.entries = slices.Grow(im.entries, n)
 }
 
 // handOut notes that the program gets a pointer to the record.

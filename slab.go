@@ -46,6 +46,14 @@ func (s *slab[T]) renew() {
 	s.room = make([]T, 0, min(max(2*size, 1), slabSize))
 }
 
+// reserve makes a room for the next n values, or as many as a room has at most, unless
+// there is one.
+func (s *slab[T]) reserve(n int) {
+	if n = min(n, slabSize); n > cap(s.room)-len(s.room) {
+		s.room = make([]T, 0, n)
+	}
+}
+
 // undo takes back the last value that next gave.
 func (s *slab[T]) undo() {
 	last := len(s.room) - 1
