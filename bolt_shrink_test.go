@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/seed-5df914be/userdata"
@@ -19,9 +20,11 @@ func sizeOf(t *testing.T, path string) int64 {
 	return info.Size()
 }
 
-// scattered writes many entries to the store in random order, and deletes most of them again.
-func scattered(t *testing.T, s *userdata.BoltStore) {
+// scattered opens a new file, writes many entries, and deletes most of them again.
+func scattered(t *testing.T, opts *userdata.Options) (s *userdata.BoltStore, path string) {
 	t.Helper()
+	path = filepath.Join(t.TempDir(), "test.db")
+	s = openBoltFile(t, path, opts)
 	rng := rand.New(rand.NewPCG(11, 1))
 	for _, kept := range []int{5, 1} {
 		set := &userdata.ChangeSet{}
@@ -34,15 +37,22 @@ func scattered(t *testing.T, s *userdata.BoltStore) {
 		}
 		ok(t, s.Apply(t.Context(), set))
 	}
+	return s, path
+}
+
+// needCut skips a test where Close does not cut files.
+func needCut(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there the store does not own the lock, without which it does not cut the file")
+	}
 }
 
 // Close cuts off a file what it does not need, and what is left is all that was there. A
 // file that nobody writes to stays as it is.
 func TestCloseCutsFile(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "test.db")
-	s := openBoltFile(t, path, nil)
-	scattered(t, s)
+	needCut(t)
+	s, path := scattered(t, nil)
 	want, _, err := contents(s)
 	ok(t, err)
 	before := sizeOf(t, path)
@@ -72,9 +82,8 @@ func TestCloseCutsFile(t *testing.T) {
 // If either meta page of a file that was cut is damaged, the other one has all.
 func TestMetasOfCutFile(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "test.db")
-	s := openBoltFile(t, path, nil)
-	scattered(t, s)
+	needCut(t)
+	s, path := scattered(t, nil)
 	want, _, err := contents(s)
 	ok(t, err)
 	ok(t, s.Close())
@@ -92,9 +101,7 @@ func TestMetasOfCutFile(t *testing.T) {
 // A file that is shared stays as it is, since others have it open.
 func TestCloseLeavesSharedFile(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "test.db")
-	s := openBoltFile(t, path, &userdata.Options{Shared: true})
-	scattered(t, s)
+	s, path := scattered(t, &userdata.Options{Shared: true})
 	before := sizeOf(t, path)
 	ok(t, s.Close())
 	if after := sizeOf(t, path); after != before {

@@ -167,11 +167,11 @@ func (s *BoltStore) await(ctx context.Context, timeout time.Duration, done func(
 // the first and returns nil.
 //
 // If the store has written to the file, and a quarter of it or more is free, Close cuts
-// it: it moves up to 16 MiB of pages from the file's end to free ones, in about 0.1 s on a
-// disk that writes 200 MB/s, and leaves free 256 KiB, or one page in 128, for the next commits. Whatever
-// stops that, every commit stays; why it was not done is logged, and no error. Whoever opens the file
-// waits that long. Files of more than 1 GiB, those that are shared, and those that the
-// store does not own the lock of, on Windows for one, stay as they are.
+// it: it moves up to 16 MiB of pages from the file's end to free ones, which takes about
+// 0.1 s on a disk that writes 200 MB/s and keeps others from opening the file, and leaves
+// free 256 KiB, or one page in 128, for the next commits. Whatever stops that, every
+// commit stays; why it was not done is logged, and no error. Files of more than 1 GiB,
+// those that are shared, and all on Windows stay as they are.
 func (s *BoltStore) Close() error {
 	var err error
 	s.closing.Do(func() { err = s.close() })

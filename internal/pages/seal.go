@@ -206,48 +206,6 @@ func SealFor(data []byte, pageSize, slot int) (*Seal, error) {
 	return w.seal(now.Txid), nil
 }
 
-// An idList is the page numbers of a freelist, as the file has them.
-type idList []byte
-
-func (l idList) len() int { return len(l) / idSize }
-
-func (l idList) at(i int) uint64 { return le.Uint64(l[i*idSize:]) }
-
-// rank returns how many of the numbers, which must ascend, are less than id.
-func (l idList) rank(id uint64) int {
-	low, high := 0, l.len()
-	for low < high {
-		mid := int(uint(low+high) / 2)
-		if l.at(mid) < id {
-			low = mid + 1
-		} else {
-			high = mid
-		}
-	}
-	return low
-}
-
-// errNoFreelist says that there is none that can be read in its place.
-var errNoFreelist = errors.New("no freelist where the meta page has it")
-
-// freelistAt returns the freelist of m.
-func freelistAt(data []byte, m Meta) (idList, error) {
-	size := uint64(m.PageSize)
-	if m.Freelist < firstPage || m.Freelist >= min(m.HighWater, uint64(len(data))/size) {
-		return nil, errNoFreelist
-	}
-	b := data[m.Freelist*size:]
-	h := headerOf(b)
-	count, at := uint64(h.count), uint64(headerSize)
-	if h.count == manyFree {
-		count, at = le.Uint64(b[headerSize:]), headerSize+idSize
-	}
-	if h.id != m.Freelist || h.flags != freelistPage || count > uint64(len(b))/idSize || at+count*idSize > uint64(len(b)) {
-		return nil, errNoFreelist
-	}
-	return idList(b[at : at+count*idSize]), nil
-}
-
 // A written collects the pages that a transaction wrote: those that it refers to
 // and that were free before it, or behind all others.
 type written struct {

@@ -29,16 +29,16 @@ func Free(data []byte, m Meta) (uint64, error) {
 }
 
 // Shrink plans the transaction after that of m that lets most be cut off the end of the
-// file in data. It moves at most so many pages, besides branches and the freelist, and leaves so
-// many free ones at the end.
-// All that it writes, besides its meta page, is to pages that are free in m: so m holds
-// until that is replaced. It is nil if less would be cut off than written.
+// file in data. It moves at most so many pages, besides branches and the freelist, and leaves
+// slack free ones at the end. All that it writes, besides its meta page, is to pages that are
+// free in m: so m holds until that is replaced. It is nil if less would be cut off than
+// written.
 //
 // Pages are moved as they are, with the branches above them; no leaf is read but those
 // that move. A page that belongs to nobody, as far as can be seen, stays what and where
-// it is; so do those of buckets within buckets. The freelist is believed as bbolt does it: a page
-// that is named there, and found to be used, is an error, but not all are found. An error
-// says what is wrong with the file.
+// it is; so do those of buckets within buckets. The freelist is believed, as bbolt does: a
+// page that it names and that is found to be used is an error, but not all are found. An
+// error says what is wrong with the file.
 func Shrink(data []byte, m Meta, most, slack uint64) (*Shrunk, error) {
 	s := shrinker{meta: m, slack: slack, from: map[uint64]int{}}
 	var err error

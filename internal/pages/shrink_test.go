@@ -40,8 +40,8 @@ func TestShrink(t *testing.T) {
 		if out == nil {
 			continue
 		}
-		if out.Moved > most+most*8+8 { // each with the branches above
-			t.Fatalf("moved %d pages, want about %d at most", out.Moved, most)
+		if out.Moved > most+12 || most == 0 && out.Moved > 0 { // there are so many branches
+			t.Fatalf("%d pages are moved, want %d at most and the branches above them", out.Moved, most)
 		}
 		after := applied(t, before, m, out)
 		wantSame(t, before, after)
