@@ -263,10 +263,13 @@ func (q RowQuery) Cursor(row *Row) (string, error) {
 
 // All returns the rows.
 func (q RowQuery) All(ctx context.Context) ([]*Row, error) {
-	var out []*Row
-	err := q.q.all(ctx, func(n int) { out = make([]*Row, 0, n) }, func(p unsafe.Pointer) { out = append(out, &Row{q.q.table, p}) })
+	answers, err := q.q.all(ctx)
 	if err != nil {
 		return nil, err
+	}
+	out := make([]*Row, len(answers))
+	for i, p := range answers {
+		out[i] = &Row{q.q.table, p}
 	}
 	return out, nil
 }

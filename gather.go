@@ -69,6 +69,7 @@ type room struct {
 	bytes      []byte
 	texts      textRoom
 	records    recordRoom
+	entries    *slab[entry] // the session's, or memory that nothing but the query has
 }
 
 // room returns a room for records of the table, which is to be given back by free.
@@ -83,6 +84,7 @@ func (t *table) room() *room {
 // as it is.
 func (r *room) free(t *table) {
 	r.candidates.reset()
+	r.entries = nil
 	t.rooms.Put(r)
 }
 
@@ -183,24 +185,11 @@ func (g *gatherer) fill(c *candidate, r *row) (ahead bool, err error) {
 
 // decode gives the candidate the row's record, and what else will be wanted of it: of a
 // copy for the program, nothing but the key.
-func (g *gatherer) decode(c *candidate, r *row) error {
-	value, mem := r.value, &g.texts
-	if !g.untracked {
-		g.take(c, r)
-		value, mem = c.value, lentBy(c.value)
-	}
-	c.ptr = g.records.next(g.table)
-	if err := g.table.decodeVerified(r.key, value, c.ptr, mem); err != nil {
+func (g *gatherer) decode(c *candidate, r *row) (err error) {
+	if c.ptr, c.value, err = g.record(r, !g.untracked); err != nil {
 		return err
 	}
-	r.record = c.ptr
-	switch {
-	case c.key != nil:
-	case g.table.keyCodec.text: // a string's bytes never change
-		c.key = bytesOf(*(*string)(g.table.key.at(c.ptr)))
-	default:
-		c.key = bytesOf(g.texts.text(r.key))
-	}
+	c.key = g.key(r)
 	return nil
 }
 
@@ -219,15 +208,40 @@ func (g *gatherer) addSort(c *candidate, v unsafe.Pointer) {
 }
 
 // take gives the candidate copies of the row's key and value.
-func (g *gatherer) take(c *candidate, r *row) {
-	n := len(r.value)
-	size := n + len(r.key)
-	if size > cap(g.bytes)-len(g.bytes) {
-		g.bytes = make([]byte, 0, max(size, min(2*cap(g.bytes), maxRoom)))
+func (g *gatherer) take(c *candidate, r *row) { c.value, c.key = g.copy(r.value), g.key(r) }
+
+// record decodes a row's record. If its bytes are to be kept, value is a copy of them, else
+// nil.
+func (m *room) record(r *row, keep bool) (p unsafe.Pointer, value []byte, err error) {
+	b, mem := r.value, &m.texts
+	if keep {
+		value = m.copy(r.value)
+		b, mem = value, lentBy(value)
 	}
-	own := append(append(g.bytes, r.value...), r.key...)
-	own, g.bytes = own[len(g.bytes):len(own):len(own)], own
-	c.value, c.key = own[:n:n], own[n:]
+	p = m.records.next(r.table)
+	if err := r.table.decodeVerified(r.key, b, p, mem); err != nil {
+		return nil, nil, err
+	}
+	r.record = p
+	return p, value, nil
+}
+
+// key returns a copy of a row's key.
+func (m *room) key(r *row) []byte {
+	if t := r.table; t.keyCodec.text && r.record != nil { // a string's bytes never change
+		return bytesOf(*(*string)(t.key.at(r.record)))
+	}
+	return m.copy(r.key)
+}
+
+// copy returns a copy that nobody changes.
+func (m *room) copy(b []byte) []byte {
+	if len(b) > cap(m.bytes)-len(m.bytes) {
+		m.bytes = make([]byte, 0, max(len(b), min(2*cap(m.bytes), maxRoom)))
+	}
+	n := len(m.bytes)
+	m.bytes = append(m.bytes, b...)
+	return m.bytes[n:len(m.bytes):len(m.bytes)]
 }
 
 // A recordRoom makes records that lie side by side, in blocks of at most maxRoom
@@ -247,6 +261,12 @@ func (m *recordRoom) next(t *table) unsafe.Pointer {
 	p := unsafe.Add(m.block, uintptr(m.used)*t.typ.Size()) // within the block: used < size
 	m.used++
 	return p
+}
+
+// beside reports whether the last record that next gave is the one after n others, the first
+// of which is given, and in the same block.
+func (m *recordRoom) beside(t *table, first unsafe.Pointer, n int) bool {
+	return n < m.used && first == unsafe.Add(m.block, uintptr(m.used-1-n)*t.typ.Size())
 }
 
 // best keeps the first candidates that are needed.

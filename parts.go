@@ -197,7 +197,7 @@ func (d *partition) help() {
 		}
 	}()
 	debug.SetPanicOnFault(true)
-	r := d.newReader()
+	r := d.newReader(&slab[entry]{})
 	defer r.free()
 	for pt := d.claim(); pt != nil; pt = d.claim() {
 		r.run(pt)
@@ -214,7 +214,7 @@ func (d *partition) stop() {
 
 // run reads parts, and puts together what was found in all of them.
 func (d *partition) run() error {
-	r := d.newReader()
+	r := d.newReader(&d.s.entries)
 	defer r.free()
 	defer d.stop()
 	var last []byte
@@ -295,9 +295,11 @@ type partReader struct {
 	room *room
 }
 
-func (d *partition) newReader() *partReader {
+// newReader returns a reader that makes entries in the slab.
+func (d *partition) newReader(entries *slab[entry]) *partReader {
 	r := &partReader{d: d, sc: *d.scanner, c: cursors.Get().(*pages.Cursor), room: d.plan.table.room()}
 	r.sc.row = newRow(d.plan.table)
+	r.room.entries = entries
 	d.mu.Lock()
 	d.rooms = append(d.rooms, r.room)
 	d.mu.Unlock()

@@ -91,12 +91,12 @@ func (q Query[T]) Untracked() Query[T] {
 
 // All returns the records.
 func (q Query[T]) All(ctx context.Context) ([]*T, error) {
-	var out []*T
-	err := q.q.all(ctx, func(n int) { out = make([]*T, 0, n) }, func(p unsafe.Pointer) { out = append(out, (*T)(p)) })
+	answers, err := q.q.all(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	// The addresses are those of records of type T: a slice of *T has them in the same place.
+	return unsafe.Slice((**T)(unsafe.Pointer(unsafe.SliceData(answers))), len(answers)), nil
 }
 
 // One returns the only record. Errors besides those of every query:
@@ -210,28 +210,35 @@ func (q *query) setLimit(n int) {
 	q.limit = n
 }
 
-// all calls begin with the number of answers, then show with each of them.
-func (q *query) all(ctx context.Context, begin func(n int), show func(unsafe.Pointer)) error {
-	return q.do("select", func() error {
+// all returns the addresses of the answers.
+func (q *query) all(ctx context.Context) (answers []unsafe.Pointer, err error) {
+	err = q.do("select", func() (err error) {
 		p := q.plan()
 		defer p.done()
+		if p.plainly() {
+			answers, err = p.harvest(ctx)
+			return err
+		}
 		found, err := p.find(ctx)
 		if err != nil {
 			return err
 		}
 		if !q.untracked {
+			q.s.entries.reserve(len(found))
 			q.s.reserve(q.table, len(found))
 		}
-		begin(len(found))
-		for _, c := range found {
-			p, err := q.show(c)
-			if err != nil {
+		answers = make([]unsafe.Pointer, len(found))
+		for i, c := range found {
+			if answers[i], err = q.show(c); err != nil {
 				return err
 			}
-			show(p)
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return answers, nil
 }
 
 // each is Query.Rows.

@@ -18,7 +18,7 @@ const maxLent = 1 << 10
 
 // maxRoom is how many bytes of records, and of stored values, a query allocates at
 // once at the most. Who keeps one record keeps those beside it, so it is small.
-const maxRoom = 2 << 10
+const maxRoom = 2<<10 - 8
 
 // encode writes the record at p to e, which is empty, its checksum included, and
 // returns its key. What does not fit is one error a column, joined; the rest is

@@ -263,7 +263,6 @@ func (s *Session) reserve(t *table, n int) {
 	if n <= im.count {
 		return
 	}
-	s.entries.reserve(n)
 	im.entries = slices.Grow(im.entries, n)
 	im.base.waiting = slices.Grow(im.base.waiting, n)
 	if s.pointers != nil && n > 1024 {

@@ -33,6 +33,9 @@ func (s *slab[T]) next() *T {
 	return &s.room[len(s.room)-1]
 }
 
+// last returns the last value that next gave, with the room behind it.
+func (s *slab[T]) last() []T { return s.room[len(s.room)-1:] }
+
 // renew begins a room.
 func (s *slab[T]) renew() {
 	size := cap(s.room)
