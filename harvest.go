@@ -2,20 +2,23 @@ package userdata
 
 import (
 	"context"
+	"slices"
 	"unsafe"
 )
 
 // A harvest is a sink that makes answers where they are read, with nothing between the
 // file and them: the records, and the entries of those that the session is to track. It is
 // for queries whose answers are what the scan finds, in the order in which it does: see
-// plan.plainly. What it makes is nobody's before answers.
+// plan.plainly. What it makes is nobody's until it is taken.
 type harvest struct {
 	*plan
 	*room
 	enough  int // how many records are; -1 for all
 	n       int // how many there are
+	size    int // bytes of them as stored, for a page of Rows
 	records []recordRun
 	entries [][]entry // if they are to be tracked, instead
+	begun   bool      // past the place that answers come after
 }
 
 // A recordRun is records side by side in one block.
@@ -27,18 +30,25 @@ type recordRun struct {
 // plainly reports whether the query's answers are what a scan finds: if the order is the
 // scan's, and the session has no record of its own among them.
 func (p *plan) plainly() bool {
-	if !p.table.plain || !p.inOrder || p.matches || p.after != nil || p.need == 0 {
+	switch {
+	case !p.table.plain || !p.inOrder || p.matches || p.need == 0:
 		return false
-	}
-	if p.im.count == 0 {
+	case p.im.count == 0:
 		return true
+	case p.im.checked != p.s.epoch: // some may be older than what the store has
+		return false
+	case p.page != nil:
+		p.page.meet(p)
+		return len(p.page.own.ahead) == 0
 	}
-	return p.im.checked == p.s.epoch && !p.im.any(func(e *entry) bool { return e.live() && p.where.holds(e.ptr) })
+	return !slices.ContainsFunc(p.im.entries, func(e *entry) bool {
+		return e != nil && e.live() && p.where.holds(e.ptr)
+	})
 }
 
-// harvest returns the answers of a query that is answered plainly.
-func (p *plan) harvest(ctx context.Context) (answers []unsafe.Pointer, err error) {
-	h := &harvest{plan: p, room: p.table.room(), enough: p.need}
+// harvest reads the answers of a query that is answered plainly.
+func (p *plan) harvest(ctx context.Context) (*harvest, error) {
+	h := &harvest{plan: p, room: p.table.room(), enough: p.need, begun: p.after == nil || p.paths[0].index == nil}
 	p.rooms = append(p.rooms, h.room)
 	if !p.untracked {
 		p.im = p.s.identity(p.table)
@@ -48,35 +58,52 @@ func (p *plan) harvest(ctx context.Context) (answers []unsafe.Pointer, err error
 	if err := p.read(ctx, func(snap Snapshot) error { return p.scan(ctx, snap, h) }); err != nil {
 		return nil, err
 	}
-	answers = h.answers()
-	p.s.db.echoSelect(ctx, p, len(answers))
-	return answers, nil
+	p.s.db.echoSelect(ctx, p, h.n)
+	return h, nil
 }
 
 // answers returns the records after the offset, which the session tracks from now on,
 // unless the query is untracked.
 func (h *harvest) answers() []unsafe.Pointer {
-	skip, n := min(h.offset, h.n), h.n
-	answers := make([]unsafe.Pointer, 0, n-skip)
-	size := h.table.typ.Size()
-	for _, run := range h.records {
-		for i := min(skip, run.n); i < run.n; i++ {
-			answers = append(answers, unsafe.Add(run.first, uintptr(i)*size)) // within the block: i < n
-		}
-		skip -= min(skip, run.n)
+	skip := min(h.offset, h.n)
+	n := h.n - skip
+	for range skip {
+		h.take()
 	}
-	if len(h.entries) > 0 {
-		h.s.reserve(h.table, n-skip)
+	if !h.untracked {
+		h.s.reserve(h.table, n)
 	}
-	for _, run := range h.entries {
-		for i := min(skip, len(run)); i < len(run); i++ {
-			e := &run[i]
+	answers := make([]unsafe.Pointer, n)
+	for i := range answers {
+		p, e := h.take()
+		if e != nil {
 			h.s.track(h.im, e)
-			answers = append(answers, e.ptr)
 		}
-		skip -= min(skip, len(run))
+		answers[i] = p
 	}
 	return answers
+}
+
+// take returns the next record, nil after the last, and its entry if it is to be tracked.
+func (h *harvest) take() (p unsafe.Pointer, e *entry) {
+	for len(h.entries) > 0 {
+		if run := h.entries[0]; len(run) > 0 {
+			h.entries[0] = run[1:]
+			return run[0].ptr, &run[0]
+		}
+		h.entries = h.entries[1:]
+	}
+	for len(h.records) > 0 {
+		if run := &h.records[0]; run.n > 0 {
+			p = run.first
+			if run.n--; run.n > 0 { // else the next one is not of the block
+				run.first = unsafe.Add(p, h.table.typ.Size())
+			}
+			return p, nil
+		}
+		h.records = h.records[1:]
+	}
+	return nil, nil
 }
 
 func (h *harvest) add(r *row) (more bool, err error) {
@@ -84,14 +111,32 @@ func (h *harvest) add(r *row) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if !h.begun {
+		if h.begun = h.isAhead(p, r.key); !h.begun {
+			return true, nil
+		}
+	}
 	if h.untracked {
 		h.addRecord(p)
 	} else {
 		h.addEntry(p, h.room.key(r), value)
 	}
 	h.n++
-	return h.n != h.enough, nil
+	h.size += len(r.key) + len(r.value)
+	return h.more(), nil
 }
+
+// isAhead reports whether a record comes after where the query begins.
+func (h *harvest) isAhead(p unsafe.Pointer, key []byte) bool {
+	c := candidate{key: key}
+	for _, o := range h.sortColumns() {
+		c.sort = append(c.sort, o.col.at(p))
+	}
+	return h.ahead(&c)
+}
+
+// more reports whether more records are wanted.
+func (h *harvest) more() bool { return h.n != h.enough && (h.page == nil || h.size < pageBound) }
 
 // addRecord takes in a record of the room's.
 func (h *harvest) addRecord(p unsafe.Pointer) {
@@ -121,18 +166,19 @@ func (h *harvest) addEntry(p unsafe.Pointer, key, value []byte) {
 func (h *harvest) wants() int { return h.enough }
 
 func (h *harvest) fork(r *room) sink {
-	return &harvest{plan: h.plan, room: r, enough: h.enough}
+	return &harvest{plan: h.plan, room: r, enough: h.enough, begun: h.begun}
 }
 
 func (h *harvest) join(fork sink) (more bool) {
 	part := fork.(*harvest)
 	h.n += part.n
+	h.size += part.size
 	h.records = append(h.records, part.records...)
 	h.entries = append(h.entries, part.entries...)
 	if h.enough >= 0 && h.n > h.enough {
 		h.cut()
 	}
-	return h.n != h.enough
+	return h.more()
 }
 
 // cut lets go of what is more than enough.

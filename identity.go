@@ -2,7 +2,6 @@ package userdata
 
 import (
 	"reflect"
-	"slices"
 	"unsafe"
 	"weak"
 )
@@ -238,11 +237,6 @@ func (im *identityMap) all(fn func(e *entry)) {
 			fn(e)
 		}
 	}
-}
-
-// any reports whether fn is true for an entry.
-func (im *identityMap) any(fn func(e *entry) bool) bool {
-	return slices.ContainsFunc(im.entries, func(e *entry) bool { return e != nil && fn(e) })
 }
 
 // rekeyEntry brings moved up to date for one entry.

@@ -216,7 +216,10 @@ func (q *query) all(ctx context.Context) (answers []unsafe.Pointer, err error) {
 		p := q.plan()
 		defer p.done()
 		if p.plainly() {
-			answers, err = p.harvest(ctx)
+			h, err := p.harvest(ctx)
+			if err == nil {
+				answers = h.answers()
+			}
 			return err
 		}
 		found, err := p.find(ctx)

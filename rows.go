@@ -21,6 +21,7 @@ type rows struct {
 	query
 	paged bool         // the records are read in their order, page by page
 	page  []*candidate // read, but not yet handed out
+	crop  *harvest     // the same, if the page was read plainly; else nil
 	size  int          // of the next page
 	skip  int          // how many records of the offset are still to be left out
 	epoch uint64       // of the session, when the page was read
@@ -28,16 +29,16 @@ type rows struct {
 	done  bool         // no page follows
 	read  *plan        // of the page
 
-	handed int                 // how many records were handed out
-	last   *candidate          // if paged: what the rest lies beyond, as it was read; nil before the first
-	end    *candidate          // likewise: what the page reaches to; nil if it is the last one
-	own    ownRecords          // if paged
-	seen   map[*entry]struct{} // tracked records handed out or left out, so that one whose key changes does not come again
+	handed int        // how many records were handed out
+	last   *candidate // if paged: what the rest lies beyond, as it was read; nil before the first
+	end    *candidate // likewise: what the page reaches to; nil if it is the last one
+	place  candidate  // memory for last
+	own    ownRecords // if paged
+	alone  bool       // the session tracks nothing of the table but what was handed out in this order
+	seen   passed     // tracked records handed out or left out, so that one whose key changes does not come again
 }
 
-func newRows(q query) *rows {
-	return &rows{query: q, size: firstPage, skip: q.offset, seen: map[*entry]struct{}{}}
-}
+func newRows(q query) *rows { return &rows{query: q, size: firstPage, skip: q.offset} }
 
 // ownRecords are the session's own records that are still to come, in order:
 // where they stood when they were first met. Those that the session comes to
@@ -94,23 +95,24 @@ func (r *rows) overlay(p *plan) []*candidate {
 // pass notes that the record had its turn, if the session tracks it.
 func (r *rows) pass(e *entry) {
 	if e != nil {
-		r.seen[e] = struct{}{}
+		r.seen.add(e)
 	}
 }
 
 // has reports whether the record had its turn.
-func (r *rows) has(e *entry) bool {
-	_, ok := r.seen[e]
-	return ok
-}
+func (r *rows) has(e *entry) bool { return r.seen.has(e) }
 
 // next returns the address of the next record, or nil after the last.
 func (r *rows) next(ctx context.Context) (p unsafe.Pointer, err error) {
 	err = r.do("rows", func() (err error) {
 		r.sound = true
 		for p == nil && err == nil && (r.limit < 0 || r.handed < r.limit) {
-			if err = r.fill(ctx); err != nil || len(r.page) == 0 {
+			if err = r.fill(ctx); err != nil || len(r.page) == 0 && r.crop == nil {
 				return err
+			}
+			if r.crop != nil {
+				p, err = r.glean(ctx)
+				continue
 			}
 			c := r.page[0]
 			r.advance(1)
@@ -120,6 +122,54 @@ func (r *rows) next(ctx context.Context) (p unsafe.Pointer, err error) {
 		return err
 	})
 	return p, err
+}
+
+// glean returns the address of the next record of a page that was read plainly, or nil if
+// it is no answer any more, or if there is none.
+func (r *rows) glean(ctx context.Context) (p unsafe.Pointer, err error) {
+	p, e := r.crop.take()
+	if p == nil {
+		r.crop = nil
+		return nil, nil
+	}
+	r.hold(p, e)
+	base := &r.s.identity(r.table).base
+	switch {
+	case r.puts != base.puts: // some were read by another call meanwhile
+		c := &candidate{key: r.last.key, ptr: p}
+		if e != nil {
+			c.value = e.baseline
+		}
+		return r.resolve(ctx, c)
+	case e != nil:
+		r.s.track(r.s.identity(r.table), e)
+		r.puts = base.puts
+		r.seen.add(e)
+	}
+	return p, nil
+}
+
+// hold makes last where the record stands, before the program gets it and may change it.
+func (r *rows) hold(p unsafe.Pointer, e *entry) {
+	c := &r.place
+	switch {
+	case e != nil:
+		c.key = bytesOf(e.key)
+	case r.table.keyCodec.text:
+		c.key = bytesOf(*(*string)(r.table.key.at(p)))
+	default:
+		c.key, _ = r.table.keyCodec.append(c.key[:0], r.table.key.at(p)) // as it was read: it is a key
+	}
+	for i, o := range r.sortColumns() {
+		if i == len(c.sort) {
+			c.sort = append(c.sort, o.col.codec.newValue())
+		}
+		if o.col.nullable {
+			*(*unsafe.Pointer)(c.sort[i]) = nil // a clone is made into a zero value
+		}
+		o.col.codec.clone(c.sort[i], o.col.at(p))
+	}
+	r.last = c
 }
 
 // advance takes n candidates off the page.
@@ -136,9 +186,9 @@ func (r *rows) advance(n int) {
 // fill makes sure that candidates are at hand, unless there are no more.
 func (r *rows) fill(ctx context.Context) error {
 	if r.paged && r.epoch != r.s.epoch {
-		r.page, r.done = nil, false // what was read may be old now
+		r.page, r.crop, r.done = nil, nil, false // what was read may be old now
 	}
-	for len(r.page) == 0 && !r.done {
+	for len(r.page) == 0 && r.crop == nil && !r.done {
 		if err := r.readPage(ctx); err != nil {
 			return err
 		}
@@ -163,6 +213,10 @@ func (r *rows) readPage(ctx context.Context) (err error) {
 		}
 		r.size = min(2*r.size, lastPage)
 	}
+	if r.paged && p.plainly() {
+		return r.readPlainly(ctx, p)
+	}
+	r.alone = false
 	if r.page, err = p.find(ctx); err != nil {
 		return err
 	}
@@ -177,6 +231,24 @@ func (r *rows) readPage(ctx context.Context) (err error) {
 		}
 		r.skip -= n
 		r.advance(n)
+	}
+	return nil
+}
+
+// readPlainly reads a page on which the session has no record of its own.
+func (r *rows) readPlainly(ctx context.Context, p *plan) error {
+	r.alone = p.im.count == 0 || r.alone && r.puts == p.im.base.puts
+	h, err := p.harvest(ctx)
+	if err != nil {
+		return err
+	}
+	r.crop, r.end, r.done, r.epoch, r.puts = h, nil, h.more(), r.s.epoch, p.im.base.puts
+	for ; r.skip > 0; r.skip-- {
+		rec, e := h.take()
+		if rec == nil {
+			break
+		}
+		r.hold(rec, e)
 	}
 	return nil
 }

@@ -42,7 +42,11 @@ var lookaheads = sync.Pool{New: func() any { return &lookahead{entries: make([]i
 // newScanner returns a scanner of the plan's.
 func (p *plan) newScanner(ctx context.Context, snap Snapshot, out sink) *scanner {
 	_, bare := out.(*counter)
-	return &scanner{plan: p, ctx: ctx, snap: snap, out: out, bare: bare, own: p.im.base.all(), row: newRow(p.table)}
+	sc := &scanner{plan: p, ctx: ctx, snap: snap, out: out, bare: bare, row: newRow(p.table)}
+	if p.page == nil || !p.page.alone || p.paths[0].index != nil { // else none of them lies ahead
+		sc.own = p.im.base.all()
+	}
+	return sc
 }
 
 // scan gives out each stored record that the session does not track and that meets the
