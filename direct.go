@@ -2,8 +2,10 @@ package userdata
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"reflect"
+	"strings"
 	"time"
 	"unicode/utf8"
 	"unsafe"
@@ -33,6 +35,10 @@ type direct struct {
 	// match returns the length of the value that b begins with if that is the
 	// msgpack of the value at p, else 0. b has to be canonical.
 	match func(b []byte, p unsafe.Pointer) int
+
+	// order compares the value that b is with the one at p, and reports whether b is
+	// one. It is nil for types that conditions seldom order by, which are parsed first.
+	order func(b []byte, p unsafe.Pointer) (order int, ok bool)
 }
 
 func directBool() direct {
@@ -73,6 +79,11 @@ func directInt[T int | int8 | int16 | int32 | int64]() direct {
 			}
 			return n
 		},
+		order: func(b []byte, p unsafe.Pointer) (order int, ok bool) {
+			bits, negative, n := wire.Integer(b)
+			v := T(bits)
+			return cmp.Compare(v, *(*T)(p)), n == len(b) && n > 0 && int64(v) == int64(bits) && (v < 0) == negative
+		},
 	}
 }
 
@@ -95,6 +106,11 @@ func directUint[T uint | uint8 | uint16 | uint32 | uint64]() direct {
 				return n
 			}
 			return 0
+		},
+		order: func(b []byte, p unsafe.Pointer) (order int, ok bool) {
+			bits, negative, n := wire.Integer(b)
+			v := T(bits)
+			return cmp.Compare(v, *(*T)(p)), n == len(b) && n > 0 && uint64(v) == bits && !negative
 		},
 	}
 }
@@ -156,6 +172,10 @@ func directString() direct {
 				return end
 			}
 			return 0
+		},
+		order: func(b []byte, p unsafe.Pointer) (order int, ok bool) {
+			start, end := wire.Text(b)
+			return strings.Compare(string(b[start:end]), *(*string)(p)), end == len(b) && end > 0 // without a copy
 		},
 	}
 }
@@ -244,6 +264,12 @@ func directTime() direct {
 				return n
 			}
 			return 0
+		},
+		order: func(b []byte, p unsafe.Pointer) (order int, ok bool) {
+			t := (*time.Time)(p)
+			seconds, nanoseconds, n := wire.Time(b)
+			order = cmp.Or(cmp.Compare(seconds, t.Unix()), cmp.Compare(nanoseconds, int64(t.Nanosecond())))
+			return order, n == len(b) && n > 0
 		},
 	}
 }

@@ -355,7 +355,10 @@ func (r *partReader) readLeaves(pt *part) bool {
 	var first, last []byte // not in pt, which may lie beside what another goroutine writes to
 	count, more, within := 0, true, span.From == nil
 leaves:
-	for _, id := range pt.leaves {
+	for i, id := range pt.leaves {
+		if i+1 < len(pt.leaves) {
+			r.c.Touch(pt.leaves[i+1])
+		}
 		key, value, err := r.c.Leaf(id)
 		for ; key != nil && more; key, value, err = r.c.Next() {
 			if last = key; first == nil {

@@ -103,6 +103,15 @@ func (c *comparison) holdsRow(t *table, r *row) (bool, error) {
 		_, err = r.sound(c.col) // else it could be another encoding of the value
 		return err == nil && c.op == opNe, err
 	}
+	if order := c.col.codec.order; order != nil && r.record == nil {
+		b, err := r.column(c.col)
+		if err != nil {
+			return false, err
+		}
+		if o, ok := order(b, c.value); ok {
+			return c.op.test(o), nil
+		}
+	}
 	v, err := r.peek(c.col)
 	return err == nil && c.holdsValue(v), err
 }

@@ -251,8 +251,11 @@ func (r *row) fault() error {
 // column returns the msgpack of a column: one value, but not known to be canonical
 // inside.
 func (r *row) column(c *column) ([]byte, error) {
-	for r.known <= c.place {
-		next, b := r.table.stored[r.known], r.rest
+	known, b := r.known, r.rest
+	if known > c.place {
+		return r.columns[c.place], nil
+	}
+	for _, next := range r.table.stored[known : c.place+1] {
 		if !next.begins(b) {
 			return nil, r.fault()
 		}
@@ -261,9 +264,10 @@ func (r *row) column(c *column) ([]byte, error) {
 		if size == 0 {
 			return nil, r.fault()
 		}
-		r.columns[r.known], r.rest = b[:size], b[size:]
-		r.known++
+		r.columns[known], b = b[:size], b[size:]
+		known++
 	}
+	r.known, r.rest = known, b
 	return r.columns[c.place], nil
 }
 

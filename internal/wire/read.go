@@ -175,7 +175,12 @@ func span(b []byte, want kind) (start, end int) {
 func Array(b []byte) (n, size int) { return header(b, array) }
 
 // Map reads the header of a map of n entries.
-func Map(b []byte) (n, size int) { return header(b, mapping) }
+func Map(b []byte) (n, size int) {
+	if len(b) > 0 && b[0]&0xf0 == fixMap && 2*int(b[0]&0x0f) < len(b) { // as most are
+		return int(b[0] & 0x0f), 1
+	}
+	return header(b, mapping)
+}
 
 // header reads the header of an array or a map. The number of entries is no more
 // than the rest of b could hold.
