@@ -381,7 +381,7 @@ func (s *Session) settle(f *flushed) {
 		if e := sl.put; e != nil {
 			e.state, e.key, e.baseline = Persistent, sl.key, sl.value
 			if sl.remove != e {
-				e.im.base.put(e)
+				e.im.base.add(e)
 			}
 		}
 	}

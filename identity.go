@@ -200,7 +200,7 @@ func (im *identityMap) insert(e *entry) {
 	if e.state == Pending {
 		im.rekeyEntry(e)
 	} else {
-		im.base.put(e)
+		im.base.puts++
 	}
 }
 
@@ -217,6 +217,7 @@ func (im *identityMap) remove(e *entry) {
 
 // compact closes the gaps that removed entries left.
 func (im *identityMap) compact() {
+	im.base.all()
 	im.moves++
 	kept := im.entries[:0]
 	for _, e := range im.entries {
@@ -226,7 +227,7 @@ func (im *identityMap) compact() {
 		}
 	}
 	clear(im.entries[len(kept):])
-	im.entries = kept
+	im.entries, im.base.seen = kept, len(kept)
 }
 
 // all calls fn for each entry, in the order they came; fn may remove

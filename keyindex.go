@@ -6,31 +6,40 @@ import "maps"
 // came since it was last asked wait until it is asked again: who reads much and then asks
 // for nothing by key pays for no map.
 type keyIndex struct {
-	byKey   map[string]*entry
-	waiting []*entry // their keys must not change meanwhile: remove comes first
-	puts    int      // how often put was called
+	byKey map[string]*entry
+
+	// Those that wait are put, or in the identity map's list from seen on and not Pending.
+	// Their keys must not change meanwhile: remove comes first.
+	list *[]*entry
+	seen int
+	put  []*entry
+
+	puts int // how many entries came
 }
 
-// put takes in an entry, in place of one with the same key.
-func (x *keyIndex) put(e *entry) { x.waiting, x.puts = append(x.waiting, e), x.puts+1 }
+// add takes in an entry that was Pending, in place of one with the same key.
+func (x *keyIndex) add(e *entry) { x.put, x.puts = append(x.put, e), x.puts+1 }
 
-// all returns the entries by key, as they are until put or remove is called.
+// all returns the entries by key, as they are until another comes or goes.
 func (x *keyIndex) all() map[string]*entry {
-	if n := len(x.waiting); n > 0 {
-		if x.byKey == nil || n > 1024 && n > len(x.byKey) { // half of what it costs is the map's growing
+	if x.list == nil { // of no session
+		return nil
+	}
+	if came := (*x.list)[x.seen:]; len(came)+len(x.put) > 0 {
+		if n := len(came) + len(x.put); x.byKey == nil || n > 1024 && n > len(x.byKey) { // half of what it costs is the map's growing
 			grown := make(map[string]*entry, len(x.byKey)+n)
 			maps.Copy(grown, x.byKey)
 			x.byKey = grown
 		}
-		for _, e := range x.waiting {
+		for _, e := range came {
+			if e != nil && e.state != Pending {
+				x.byKey[e.key] = e
+			}
+		}
+		for _, e := range x.put {
 			x.byKey[e.key] = e
 		}
-		if n > 1024 {
-			x.waiting = nil
-		} else {
-			clear(x.waiting)
-			x.waiting = x.waiting[:0]
-		}
+		x.seen, x.put = len(*x.list), nil
 	}
 	return x.byKey
 }

@@ -120,7 +120,7 @@ func (s *Session) identity(t *table) *identityMap {
 	default:
 		im = &identityMap{}
 	}
-	im.table = t
+	im.table, im.base.list = t, &im.entries
 	s.tables = append(s.tables, im)
 	return im
 }
@@ -128,16 +128,16 @@ func (s *Session) identity(t *table) *identityMap {
 // A sessionMemory is what a session of one table needs for its first record, so that
 // such a one is a single piece of memory.
 type sessionMemory struct {
-	table            identityMap
-	tables           [1]*identityMap
-	entries, waiting [2]*entry
-	entry            [1]entry
+	table   identityMap
+	tables  [1]*identityMap
+	entries [2]*entry
+	entry   [1]entry
 }
 
 // begin makes the memory that of the session, and returns its first identity map.
 func (m *sessionMemory) begin(s *Session) *identityMap {
 	s.tables, s.entries.room = m.tables[:0], m.entry[:0]
-	m.table.entries, m.table.base.waiting = m.entries[:0], m.waiting[:0]
+	m.table.entries = m.entries[:0]
 	return &m.table
 }
 
@@ -264,7 +264,6 @@ func (s *Session) reserve(t *table, n int) {
 		return
 	}
 	im.entries = slices.Grow(im.entries, n)
-	im.base.waiting = slices.Grow(im.base.waiting, n)
 	if s.pointers != nil && n > 1024 {
 		pointers := make(map[pointer]*entry, len(s.pointers)+n)
 		maps.Copy(pointers, s.pointers)
