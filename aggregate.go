@@ -179,6 +179,8 @@ func (g *grouper) add(r *row) (more bool, err error) {
 func (g *grouper) wants() int { return -1 }
 
 // fork implements [sink].
+func (g *grouper) spares() bool { return false }
+
 func (g *grouper) fork(*room) sink {
 	return &grouper{plan: g.plan, col: g.col, counting: g.counting, groups: map[string]*group{}}
 }

@@ -23,6 +23,9 @@ type sink interface {
 	// join takes what a fork has taken, which was found after what this one has, and
 	// reports whether more is wanted.
 	join(fork sink) (more bool)
+
+	// spares reports whether join takes what nobody wanted but what was read anyway.
+	spares() bool
 }
 
 // A counter is a sink that counts records.
@@ -36,6 +39,8 @@ func (c *counter) add(*row) (more bool, err error) {
 func (c *counter) wants() int { return c.enough }
 
 func (c *counter) fork(*room) sink { return &counter{enough: c.enough} }
+
+func (c *counter) spares() bool { return false }
 
 func (c *counter) join(fork sink) (more bool) {
 	c.n += fork.(*counter).n
@@ -122,6 +127,8 @@ func (g *gatherer) wants() int {
 	}
 	return -1 // the best may come last
 }
+
+func (g *gatherer) spares() bool { return false }
 
 func (g *gatherer) fork(r *room) sink {
 	return &gatherer{plan: g.plan, enough: g.enough, eager: g.eager, room: r}

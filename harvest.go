@@ -136,7 +136,9 @@ func (h *harvest) isAhead(p unsafe.Pointer, key []byte) bool {
 }
 
 // more reports whether more records are wanted.
-func (h *harvest) more() bool { return h.n != h.enough && (h.page == nil || h.size < pageBound) }
+func (h *harvest) more() bool {
+	return (h.enough < 0 || h.n < h.enough) && (h.page == nil || h.size < pageBound)
+}
 
 // addRecord takes in a record of the room's.
 func (h *harvest) addRecord(p unsafe.Pointer) {
@@ -165,8 +167,15 @@ func (h *harvest) addEntry(p unsafe.Pointer, key, value []byte) {
 
 func (h *harvest) wants() int { return h.enough }
 
+// spares implements [sink]: a page of Rows may have more records than were asked for.
+func (h *harvest) spares() bool { return h.page != nil && h.limit < 0 }
+
 func (h *harvest) fork(r *room) sink {
-	return &harvest{plan: h.plan, room: r, enough: h.enough, begun: h.begun}
+	part := &harvest{plan: h.plan, room: r, enough: h.enough, begun: h.begun}
+	if r != nil && h.spares() {
+		part.enough = -1
+	}
+	return part
 }
 
 func (h *harvest) join(fork sink) (more bool) {
@@ -175,7 +184,7 @@ func (h *harvest) join(fork sink) (more bool) {
 	h.size += part.size
 	h.records = append(h.records, part.records...)
 	h.entries = append(h.entries, part.entries...)
-	if h.enough >= 0 && h.n > h.enough {
+	if h.enough >= 0 && h.n > h.enough && !h.spares() {
 		h.cut()
 	}
 	return h.more()

@@ -13,7 +13,8 @@ import (
 // A large scan is read in parts by several goroutines, at most one for each processor,
 // and the session's own is one of them. The parts are runs of neighbouring leaves of the
 // table, or of entries of an index, whose records may lie anywhere. What is found in them
-// is put together in their order, so that nobody can tell.
+// is put together in their order, so that nobody can tell, but that a page of Rows has all
+// that was read when it had enough.
 //
 // If anything goes wrong in a part, the whole scan is done again by one goroutine, entry
 // by entry, which finds the same and says what it is. So a reader of parts has no words
@@ -204,6 +205,16 @@ func (d *partition) help() {
 	}
 }
 
+// close lets nobody claim a part any more.
+func (d *partition) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, pt := range d.parts[d.claimed:] {
+		pt.leave()
+	}
+	d.over, d.parts = true, d.parts[:d.claimed]
+}
+
 // stop makes the readers end with the parts that they read.
 func (d *partition) stop() {
 	d.mu.Lock()
@@ -218,7 +229,7 @@ func (d *partition) run() error {
 	defer r.free()
 	defer d.stop()
 	var last []byte
-	count, more := 0, true
+	count, more, whole := 0, true, true
 	for i := 0; more; i++ {
 		pt := d.await(r, i)
 		if err := d.interrupted(d.ctx); err != nil {
@@ -237,9 +248,16 @@ func (d *partition) run() error {
 		d.rowsRead += pt.read
 		d.bytesRead += pt.readBytes
 		count += pt.count
-		more = d.out.join(pt.found) && pt.more
+		more = pt.more
+		switch enough := !d.out.join(pt.found); {
+		case enough && !d.out.spares():
+			more = false
+		case enough && whole:
+			d.close()
+			whole = false
+		}
 	}
-	if more && d.table != nil && !d.table.complete(d.span, count) {
+	if more && whole && d.table != nil && !d.table.complete(d.span, count) {
 		d.fail()
 	}
 	return nil

@@ -289,17 +289,27 @@ func (q *query) fault(op string, err error) error {
 
 // do runs fn as one call of the session, if the query makes sense.
 func (q *query) do(op string, fn func() error) error {
+	if err := q.begin(op); err != nil {
+		return err
+	}
+	defer q.s.leave()
+	return fn()
+}
+
+// begin begins a call of the session, which must end with its leave, if the query makes
+// sense.
+func (q *query) begin(op string) error {
 	if q.s == nil {
 		return q.fault(op, invalidf("a zero Query: make it with Table.Select"))
 	}
 	if err := q.s.enter(op); err != nil {
 		return err
 	}
-	defer q.s.leave()
 	if err := q.check(op); err != nil {
+		q.s.leave()
 		return err
 	}
-	return fn()
+	return nil
 }
 
 // check returns why the query makes no sense, if so.

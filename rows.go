@@ -104,24 +104,28 @@ func (r *rows) has(e *entry) bool { return r.seen.has(e) }
 
 // next returns the address of the next record, or nil after the last.
 func (r *rows) next(ctx context.Context) (p unsafe.Pointer, err error) {
-	err = r.do("rows", func() (err error) {
-		r.sound = true
-		for p == nil && err == nil && (r.limit < 0 || r.handed < r.limit) {
-			if err = r.fill(ctx); err != nil || len(r.page) == 0 && r.crop == nil {
-				return err
-			}
-			if r.crop != nil {
-				p, err = r.glean(ctx)
-				continue
-			}
+	if err := r.begin("rows"); err != nil {
+		return nil, err
+	}
+	defer r.s.leave()
+	r.sound = true
+	for p == nil && (r.limit < 0 || r.handed < r.limit) {
+		if err := r.fill(ctx); err != nil || len(r.page) == 0 && r.crop == nil {
+			return nil, err
+		}
+		if r.crop != nil {
+			p, err = r.glean(ctx)
+		} else {
 			c := r.page[0]
 			r.advance(1)
 			p, err = r.resolve(ctx, c)
 		}
-		r.handed++
-		return err
-	})
-	return p, err
+		if err != nil {
+			return nil, err
+		}
+	}
+	r.handed++
+	return p, nil
 }
 
 // glean returns the address of the next record of a page that was read plainly, or nil if
