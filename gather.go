@@ -271,7 +271,7 @@ func (m *recordRoom) next(t *table) unsafe.Pointer {
 }
 
 // beside reports whether the last record that next gave is the one after n others, the first
-// of which is given, and in the same block.
+// of which is given, and in the same block: not just in one that happens to lie behind it.
 func (m *recordRoom) beside(t *table, first unsafe.Pointer, n int) bool {
 	return n < m.used && first == unsafe.Add(m.block, uintptr(m.used-1-n)*t.typ.Size())
 }
