@@ -11,12 +11,13 @@ import (
 // A scanner reads what a plan's paths lead to.
 type scanner struct {
 	*plan
-	ctx  context.Context
-	snap Snapshot
-	out  sink
-	bare bool                // out only counts: what an exact path leads to need not be read
-	own  map[string]*entry   // the session's, by the keys that they have in the store
-	once map[string]struct{} // keys seen, if a record may come twice
+	ctx    context.Context
+	snap   Snapshot
+	out    sink
+	atMost int                 // how many records are looked at without an index; 0 for any number
+	bare   bool                // out only counts: what an exact path leads to need not be read
+	own    map[string]*entry   // the session's, by the keys that they have in the store
+	once   map[string]struct{} // keys seen, if a record may come twice
 
 	row             row
 	ahead           *lookahead
@@ -42,7 +43,7 @@ var lookaheads = sync.Pool{New: func() any { return &lookahead{entries: make([]i
 // newScanner returns a scanner of the plan's.
 func (p *plan) newScanner(ctx context.Context, snap Snapshot, out sink) *scanner {
 	_, bare := out.(*counter)
-	sc := &scanner{plan: p, ctx: ctx, snap: snap, out: out, bare: bare, row: newRow(p.table)}
+	sc := &scanner{plan: p, ctx: ctx, snap: snap, out: out, atMost: p.s.db.scanLimit, bare: bare, row: newRow(p.table)}
 	if p.page == nil || !p.page.alone || p.paths[0].index != nil { // else none of them lies ahead
 		sc.own = p.im.base.all()
 	}
@@ -243,8 +244,8 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 			return false, err
 		}
 	}
-	if limit := sc.s.db.scanLimit; limit > 0 && sc.read > limit && len(p.used) == 0 && len(p.ranges) > 0 {
-		return false, sc.fault("select", fmt.Errorf("%w: it reads more than %d records, which no index narrows down: %s", ErrTooLarge, limit, sc.explain()))
+	if sc.atMost > 0 && sc.read > sc.atMost && len(p.used) == 0 && len(p.ranges) > 0 {
+		return false, sc.fault("select", fmt.Errorf("%w: it reads more than %d records, which no index narrows down: %s", ErrTooLarge, sc.atMost, sc.explain()))
 	}
 	entry := indexEntry{key, value}
 	if p.index != nil {
@@ -252,7 +253,7 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 			return false, sc.fault("read", err)
 		}
 	}
-	if sc.own[string(key)] != nil || sc.seen(key) {
+	if sc.own != nil && sc.own[string(key)] != nil || sc.once != nil && sc.seen(key) {
 		return true, nil
 	}
 	if sc.counts(p) {
@@ -267,11 +268,15 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 		return false, err
 	}
 	if p.exact && (p.index == nil || !p.index.multi) {
-		more, err = sc.out.add(&sc.row)
-		return more, cmp.Or(err, sc.check(p.index, entry)) // which is quick if the record was decoded
+		if more, err = sc.out.add(&sc.row); err != nil || p.index == nil {
+			return more, err
+		}
+		return more, sc.check(p.index, entry) // which is quick if the record was decoded
 	}
-	if err := sc.check(p.index, entry); err != nil {
-		return false, err
+	if p.index != nil {
+		if err := sc.check(p.index, entry); err != nil {
+			return false, err
+		}
 	}
 	ok, err := sc.where.holdsRow(sc.table, &sc.row)
 	if !ok || err != nil {
@@ -285,9 +290,6 @@ func (sc *scanner) counts(p *path) bool { return sc.bare && p.exact }
 
 // seen reports whether the record came before, by another entry.
 func (sc *scanner) seen(key []byte) bool {
-	if sc.once == nil {
-		return false
-	}
 	_, seen := sc.once[string(key)]
 	if !seen {
 		sc.once[string(key)] = struct{}{}
@@ -315,11 +317,8 @@ func (sc *scanner) follow(x *index, key []byte) error {
 }
 
 // check makes sure that the record in the row says what the entry of an index does that led
-// to it, if one did.
+// to it.
 func (sc *scanner) check(x *index, e indexEntry) error {
-	if x == nil {
-		return nil
-	}
 	if err := x.check(&sc.row, e); err != nil {
 		return sc.table.entryError("read", sc.row.key, err)
 	}

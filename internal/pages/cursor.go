@@ -2,6 +2,7 @@ package pages
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 )
 
@@ -90,11 +91,21 @@ func (c *Cursor) Next() (key, value []byte, err error) {
 		return c.leave(after)
 	}
 	key, value = c.leaf.plain(i)
-	if value == nil || bytes.Compare(key, c.key) <= 0 {
+	if value == nil || !greater(key, c.key) {
 		return c.take(i, 1)
 	}
 	c.index, c.key = i, key
 	return key, value, nil
+}
+
+// greater reports whether a is greater than b.
+func greater(a, b []byte) bool {
+	if len(a) >= headBytes && len(b) >= headBytes {
+		if x, y := binary.BigEndian.Uint64(a), binary.BigEndian.Uint64(b); x != y { // which mostly decides
+			return x > y
+		}
+	}
+	return bytes.Compare(a, b) > 0
 }
 
 // Prev goes to the entry before. A cursor that is not placed stays so.
