@@ -375,7 +375,7 @@ func (r *partReader) readLeaves(pt *part) bool {
 leaves:
 	for i, id := range pt.leaves {
 		if i+1 < len(pt.leaves) {
-			r.c.Touch(pt.leaves[i+1])
+			r.c.Prefetch(pt.leaves[i+1])
 		}
 		key, value, err := r.c.Leaf(id)
 		for ; key != nil && more; key, value, err = r.c.Next() {

@@ -147,14 +147,3 @@ func (v *view) touchLines(b []byte) {
 	}
 	v.touched = sum // so that no compiler leaves it out
 }
-
-// touchPage looks at all lines of b.
-//
-//go:noinline
-func (v *view) touchPage(b []byte) {
-	sum := byte(0)
-	for at := 0; at < len(b); at += 64 {
-		sum += b[at]
-	}
-	v.touched = sum // so that no compiler leaves it out
-}

@@ -75,10 +75,10 @@ func (c *Cursor) Leaf(id uint64) (key, value []byte, err error) {
 	return c.take(0, 0)
 }
 
-// Touch looks at the page id here and there, so that it is on its way from memory when Leaf
-// goes to it. It may be any number.
-func (c *Cursor) Touch(id uint64) {
+// Prefetch has the page id on its way from memory when Leaf goes to it. It may be any
+// number.
+func (c *Cursor) Prefetch(id uint64) {
 	if m := &c.tree.m; id < m.pages {
-		c.leaf.touchPage(m.data[id<<m.shift : (id+1)<<m.shift])
+		prefetch(&m.data[id<<m.shift], 1<<m.shift)
 	}
 }
