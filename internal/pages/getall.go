@@ -20,7 +20,7 @@ func (t *Tree) GetAll(keys, values [][]byte) (ok bool) {
 const together = 16
 
 // getTogether is GetAll for a few keys. What all of them are certain to need next is
-// touched before it is looked at.
+// prefetched before it is looked at.
 func (t *Tree) getTogether(keys, values [][]byte) (ok bool) {
 	if t.inline.b != nil {
 		return t.getEach(keys, values)
@@ -40,10 +40,8 @@ func (t *Tree) getTogether(keys, values [][]byte) (ok bool) {
 		if ids[i], ok = t.leafOf(&leaves[i], key, depth); !ok {
 			return false
 		}
-	}
-	for i, key := range keys {
-		if key != nil && ids[i] < t.m.pages {
-			leaves[i].touchLines(t.m.data[ids[i]<<t.m.shift:])
+		if ids[i] < t.m.pages {
+			prefetchFront(t.m.data[ids[i]<<t.m.shift:])
 		}
 	}
 	for i, key := range keys {
@@ -54,7 +52,7 @@ func (t *Tree) getTogether(keys, values [][]byte) (ok bool) {
 		if t.load(v, ids[i], depth) != nil || v.branch() {
 			return false
 		}
-		v.touch()
+		v.prefetchKeys()
 	}
 	for i, key := range keys {
 		values[i] = nil
@@ -70,7 +68,7 @@ func (t *Tree) getTogether(keys, values [][]byte) (ok bool) {
 			if _, values[i] = v.plain(at); values[i] == nil {
 				return false
 			}
-			v.touchLines(values[i])
+			prefetchFront(values[i])
 		}
 	}
 	return true
@@ -136,14 +134,9 @@ func (v *view) toward(key []byte) (id uint64, ok bool) {
 	return v.child(i), true
 }
 
-// touchLines looks at the first bytes of b, of which a processor fetches a line at a time.
-//
-//go:noinline
-func (v *view) touchLines(b []byte) {
-	const line, lines = 64, 6
-	sum := byte(0)
-	for at := 0; at < min(len(b), lines*line); at += line {
-		sum += b[at]
+// prefetchFront prefetches the first bytes of b: of a leaf, its elements, as a rule.
+func prefetchFront(b []byte) {
+	if len(b) > 0 {
+		prefetch(&b[0], min(len(b), 384))
 	}
-	v.touched = sum // so that no compiler leaves it out
 }

@@ -97,8 +97,6 @@ type view struct {
 	b     []byte // all that it takes
 	count int    // elements; b has room for as many
 	keys  int    // where an element has the position and the size of its key: 0 in a branch, 4 in a leaf
-
-	touched byte // see touch
 }
 
 // inLeaf is the keys of a leaf.
@@ -258,23 +256,19 @@ func headOf(key []byte) (head uint64, long bool) {
 	return binary.BigEndian.Uint64(key), true
 }
 
-// touch looks at the keys in a leaf that a search begins with. Each of them is likely to
-// be a wait for memory, and the search would come from one to the next: here none of them
+// prefetchKeys prefetches the keys in a leaf that a search begins with. Each of them is likely
+// to be a wait for memory, and the search would come from one to the next: here none of them
 // waits for the one before.
-//
-//go:noinline
-func (v *view) touch() {
+func (v *view) prefetchKeys() {
 	if v.count < 8 {
 		return
 	}
-	b, sum := v.b, byte(0)
 	for part := 1; part < 8; part++ {
 		at := headerSize + v.count*part/8*elemSize
-		if off := uint64(at) + uint64(le.Uint32(b[at+inLeaf:])); off < uint64(len(b)) {
-			sum += b[off]
+		if off := uint64(at) + uint64(le.Uint32(v.b[at+inLeaf:])); off < uint64(len(v.b)) {
+			prefetch(&v.b[off], 1)
 		}
 	}
-	v.touched = sum // so that no compiler leaves it out
 }
 
 // A Tree is one bucket of a [Map]. It is a value that may be copied, and is safe
@@ -341,7 +335,7 @@ func (t *Tree) find(v *view, key []byte) (id uint64, i int, exact bool, err erro
 			return id, 0, false, err
 		}
 		if !v.branch() {
-			v.touch()
+			v.prefetchKeys()
 		}
 		i, exact, ok := v.search(key)
 		if !ok {
