@@ -323,6 +323,9 @@ func (t *Tree) load(v *view, id uint64, depth int) error {
 		*v = t.inline
 		return nil
 	}
+	if depth > 0 && id < t.m.pages { // the header alone would be waited for first
+		prefetchFront(t.m.data[id<<t.m.shift:])
+	}
 	return t.m.load(v, id, depth == 0)
 }
 
