@@ -27,15 +27,13 @@ func (t *Tree) getTogether(keys, values [][]byte) (ok bool) {
 	}
 	var ids [together]uint64
 	var leaves [together]view
-	depth := -1
+	depth, ok := t.depth(&leaves[0])
+	if !ok {
+		return false
+	}
 	for i, key := range keys {
 		if key == nil {
 			continue
-		}
-		if depth < 0 {
-			if depth, ok = t.depth(&leaves[i], key); !ok {
-				return false
-			}
 		}
 		if ids[i], ok = t.leafOf(&leaves[i], key, depth); !ok {
 			return false
@@ -89,9 +87,9 @@ func (t *Tree) getEach(keys, values [][]byte) (ok bool) {
 	return true
 }
 
-// depth returns how many branches are above the leaf where the key belongs. v is of no use
-// afterwards.
-func (t *Tree) depth(v *view, key []byte) (depth int, ok bool) {
+// depth returns how many branches are above the first leaf, as above any other. v is of no
+// use afterwards.
+func (t *Tree) depth(v *view) (depth int, ok bool) {
 	id := t.root
 	for depth := range maxDepth {
 		if t.load(v, id, depth) != nil {
@@ -100,9 +98,7 @@ func (t *Tree) depth(v *view, key []byte) (depth int, ok bool) {
 		if !v.branch() {
 			return depth, true
 		}
-		if id, ok = v.toward(key); !ok {
-			return 0, false
-		}
+		id = v.child(0)
 	}
 	return 0, false
 }
