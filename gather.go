@@ -68,6 +68,7 @@ type gatherer struct {
 // A room is where candidates and what they have are put, side by side. What one query
 // leaves of it, another one uses.
 type room struct {
+	most       int             // bytes that are allocated at once
 	candidates slab[candidate] // that are of use until the query is done
 	some       slab[candidate] // some of which are let go of before
 	sorts      []unsafe.Pointer
@@ -77,12 +78,18 @@ type room struct {
 	entries    *slab[entry] // the session's, or memory that nothing but the query has
 }
 
-// room returns a room for records of the table, which is to be given back by free.
-func (t *table) room() *room {
-	if r, ok := t.rooms.Get().(*room); ok {
-		return r
+// newRoom returns a room for the plan's answers, which is to be given back by free.
+func (p *plan) newRoom() *room {
+	r, ok := p.table.rooms.Get().(*room)
+	if !ok {
+		r = &room{candidates: slab[candidate]{reused: true}}
 	}
-	return &room{candidates: slab[candidate]{reused: true}}
+	r.most = listRoom
+	if p.page != nil {
+		r.most = pageRoom
+	}
+	r.texts.most = r.most
+	return r
 }
 
 // free gives the room back, after the last use of its candidates. What they had stays
@@ -95,7 +102,7 @@ func (r *room) free(t *table) {
 
 // newGatherer returns a gatherer for the plan, with a room until plan.done.
 func (p *plan) newGatherer() *gatherer {
-	g := &gatherer{plan: p, enough: p.need, room: p.table.room()}
+	g := &gatherer{plan: p, enough: p.need, room: p.newRoom()}
 	p.rooms = append(p.rooms, g.room)
 	if p.matches && p.page == nil {
 		g.enough = -1
@@ -225,7 +232,7 @@ func (m *room) record(r *row, keep bool) (p unsafe.Pointer, value []byte, err er
 		value = m.copy(r.value)
 		b, mem = value, lentBy(value)
 	}
-	p = m.records.next(r.table)
+	p = m.records.next(r.table, m.most)
 	if err := r.table.decodeVerified(r.key, b, p, mem); err != nil {
 		return nil, nil, err
 	}
@@ -244,25 +251,24 @@ func (m *room) key(r *row) []byte {
 // copy returns a copy that nobody changes.
 func (m *room) copy(b []byte) []byte {
 	if len(b) > cap(m.bytes)-len(m.bytes) {
-		m.bytes = make([]byte, 0, max(len(b), min(2*cap(m.bytes), maxRoom)))
+		m.bytes = make([]byte, 0, max(len(b), min(2*cap(m.bytes), m.most)))
 	}
 	n := len(m.bytes)
 	m.bytes = append(m.bytes, b...)
 	return m.bytes[n:len(m.bytes):len(m.bytes)]
 }
 
-// A recordRoom makes records that lie side by side, in blocks of at most maxRoom
-// bytes.
+// A recordRoom makes records that lie side by side, in blocks of a limited size.
 type recordRoom struct {
 	block unsafe.Pointer
 	used  int
 	size  int
 }
 
-// next returns a zero record.
-func (m *recordRoom) next(t *table) unsafe.Pointer {
+// next returns a zero record, in a block of at most so many bytes.
+func (m *recordRoom) next(t *table, most int) unsafe.Pointer {
 	if m.used == m.size {
-		m.used, m.size = 0, max(1, min(2*m.size, maxRoom/max(1, int(t.typ.Size()))))
+		m.used, m.size = 0, max(1, min(2*m.size, most/max(1, int(t.typ.Size()))))
 		m.block = reflect.MakeSlice(t.sliceType, m.size, m.size).UnsafePointer()
 	}
 	p := unsafe.Add(m.block, uintptr(m.used)*t.typ.Size()) // within the block: used < size

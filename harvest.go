@@ -48,7 +48,7 @@ func (p *plan) plainly() bool {
 
 // harvest reads the answers of a query that is answered plainly.
 func (p *plan) harvest(ctx context.Context) (*harvest, error) {
-	h := &harvest{plan: p, room: p.table.room(), enough: p.need, begun: p.after == nil || p.paths[0].index == nil}
+	h := &harvest{plan: p, room: p.newRoom(), enough: p.need, begun: p.after == nil || p.paths[0].index == nil}
 	p.rooms = append(p.rooms, h.room)
 	if !p.untracked {
 		p.im = p.s.identity(p.table)

@@ -315,7 +315,7 @@ type partReader struct {
 
 // newReader returns a reader that makes entries in the slab.
 func (d *partition) newReader(entries *slab[entry]) *partReader {
-	r := &partReader{d: d, sc: *d.scanner, c: cursors.Get().(*pages.Cursor), room: d.plan.table.room()}
+	r := &partReader{d: d, sc: *d.scanner, c: cursors.Get().(*pages.Cursor), room: d.plan.newRoom()}
 	r.sc.row = newRow(d.plan.table)
 	r.room.entries = entries
 	d.mu.Lock()

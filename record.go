@@ -16,9 +16,13 @@ import (
 // should not be a surprise.
 const maxLent = 1 << 10
 
-// maxRoom is how many bytes of records, and of stored values, a query allocates at
-// once at the most. Who keeps one record keeps those beside it, so it is small.
-const maxRoom = 2<<10 - 8
+// How many bytes of records, and of stored values, a query allocates at once at the most:
+// less of those that a loop gets, since who keeps one record keeps those beside it. Eight
+// bytes less than a power of two are what memory with pointers in it has room for.
+const (
+	pageRoom = 2<<10 - 8
+	listRoom = 8<<10 - 8
+)
 
 // encode writes the record at p to e, which is empty, its checksum included, and
 // returns its key. What does not fit is one error a column, joined; the rest is

@@ -83,7 +83,8 @@ func (s *slab[T]) reset() {
 // each, if it is nil.
 type textRoom struct {
 	lent bool   // strings are parts of what they are read from
-	room []byte // else they are copied to it, side by side
+	room []byte // else they are copied to it, side by side,
+	most int    // of which so many bytes are allocated at once
 }
 
 // lent is for strings of bytes that never change.
@@ -107,7 +108,7 @@ func (m *textRoom) text(b []byte) string {
 		return string(b)
 	case !m.lent:
 		if len(b) > cap(m.room)-len(m.room) {
-			m.room = make([]byte, 0, max(len(b), min(2*cap(m.room), maxRoom)))
+			m.room = make([]byte, 0, max(len(b), min(2*cap(m.room), m.most)))
 		}
 		n := len(m.room)
 		m.room = append(m.room, b...)
