@@ -70,18 +70,32 @@ func (h *harvest) answers() []unsafe.Pointer {
 	for range skip {
 		h.take()
 	}
+	answers := make([]unsafe.Pointer, 0, n)
 	if !h.untracked {
 		h.s.reserve(h.table, n)
-	}
-	answers := make([]unsafe.Pointer, n)
-	for i := range answers {
-		p, e := h.take()
-		if e != nil {
-			h.s.track(h.im, e)
+		for _, run := range h.entries {
+			h.s.trackAll(h.im, run)
+			for i := range run {
+				answers = append(answers, run[i].ptr)
+			}
 		}
-		answers[i] = p
+		return answers
+	}
+	for p, _ := h.take(); p != nil; p, _ = h.take() {
+		answers = append(answers, p)
 	}
 	return answers
+}
+
+// trackAll is track for entries of records that were read, side by side.
+func (s *Session) trackAll(im *identityMap, entries []entry) {
+	if s.pointers != nil || len(s.detached) > 0 {
+		for i := range entries {
+			s.track(im, &entries[i])
+		}
+		return
+	}
+	im.insertRead(entries, s.epoch)
 }
 
 // take returns the next record, nil after the last, and its entry if it is to be tracked.

@@ -191,9 +191,7 @@ type identityMap struct {
 // insert takes in a new entry. One that is not Pending has the key that its record's
 // fields say: it was just read, or deleted unread.
 func (im *identityMap) insert(e *entry) {
-	if len(im.entries) > 32 && im.count < len(im.entries)/2 {
-		im.compact()
-	}
+	im.compactIfSparse()
 	e.im, e.index = im, len(im.entries)
 	im.entries = append(im.entries, e)
 	im.count++
@@ -202,6 +200,19 @@ func (im *identityMap) insert(e *entry) {
 	} else {
 		im.base.puts++
 	}
+}
+
+// insertRead is insert for entries of records that were read, side by side.
+func (im *identityMap) insertRead(entries []entry, epoch uint64) {
+	im.compactIfSparse()
+	n := len(im.entries)
+	for i := range entries {
+		e := &entries[i]
+		e.epoch, e.index = epoch, n+i
+		im.entries = append(im.entries, e)
+	}
+	im.count += len(entries)
+	im.base.puts += len(entries)
 }
 
 // remove forgets an entry, if it is there.
@@ -213,6 +224,13 @@ func (im *identityMap) remove(e *entry) {
 	im.base.remove(e)
 	im.entries[e.index] = nil
 	im.count--
+}
+
+// compactIfSparse closes the gaps between the entries if there are more gaps than entries.
+func (im *identityMap) compactIfSparse() {
+	if len(im.entries) > 32 && im.count < len(im.entries)/2 {
+		im.compact()
+	}
 }
 
 // compact closes the gaps that removed entries left.
