@@ -134,7 +134,7 @@ Answers are what the store holds with the session's own changes laid over. The
 session's pointers are returned for what it tracks, and new ones are tracked,
 unless the query is [Query.Untracked].
 
-Records that one query returns may lie in one block of memory, of 2 KiB at most, which
+Records that one query returns may lie in one block of memory, of 8 KiB at most, which
 stays as long as one of them does; [runtime.AddCleanup] works on them,
 [runtime.SetFinalizer] does not.
 

@@ -185,7 +185,7 @@ type identityMap struct {
 	moved map[string]*entry
 
 	checked uint64 // the session's epoch in which all entries were compared with the store; 0 if some may be older
-	moves   int    // how often compact has moved the entries
+	moves   int    // how often entries have come to another place
 }
 
 // insert takes in a new entry. One that is not Pending has the key that its record's

@@ -157,6 +157,7 @@ func (s *Session) restoreSaved(saved savedEntry) {
 	}
 	e.state, e.key, e.baseline = saved.was.state, saved.was.key, saved.was.baseline
 	if !e.tracked() {
+		e.im.moves++     // it is at another place than before
 		s.track(e.im, e) // fn took it out of the session
 	}
 	e.epoch = saved.was.epoch

@@ -262,7 +262,7 @@ func (r *rows) leavePage() {
 	if r.read == nil {
 		return
 	}
-	if r.last != nil {
+	if r.last != nil && r.last != &r.place {
 		last := *r.last
 		r.last = &last
 	}

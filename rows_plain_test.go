@@ -197,6 +197,33 @@ func TestRowsMovedAhead(t *testing.T) {
 	}
 }
 
+// TestRowsBackFromExpunge has the session take records out that were handed out, and takes
+// that back, at the end of a page and within it.
+func TestRowsBackFromExpunge(t *testing.T) {
+	t.Parallel()
+	for _, at := range []int{5, 63} {
+		for _, move := range []bool{false, true} {
+			s := rankedDB(t, 300).NewSession()
+			came := ranks(t, rankedTable.Select(s), func(i int, r *ranked) {
+				if i != at {
+					return
+				}
+				if move {
+					r.ID += 1000
+				}
+				undo := errors.New("undo")
+				if err := s.Savepoint(func() error { s.Expunge(r); return undo }); err != undo {
+					t.Fatal(err)
+				}
+			})
+			if !slices.Equal(came, upTo(300)) {
+				t.Errorf("at %d, moved %t: %d rows, %v", at, move, len(came), came)
+			}
+			s.Close()
+		}
+	}
+}
+
 // TestRowsOthersMove has another session move a record ahead, in the order of an index,
 // that was handed out.
 func TestRowsOthersMove(t *testing.T) {
