@@ -63,7 +63,7 @@ func (r *rows) meet(p *plan) {
 			continue
 		}
 		c := r.candidateOf(e)
-		if r.last == nil && p.ahead(c) || r.last != nil && p.compare(c, r.last) >= 0 { // at the last one's place there may be two records, for now
+		if r.liesAhead(p, c) {
 			r.freeze(c)
 			own.ahead = append(own.ahead, c)
 		}
@@ -72,6 +72,17 @@ func (r *rows) meet(p *plan) {
 	if len(own.ahead) > before {
 		slices.SortStableFunc(own.ahead, p.compare)
 	}
+}
+
+// liesAhead reports whether a record of the session's is still to come.
+func (r *rows) liesAhead(p *plan, c *candidate) bool {
+	if r.last == nil {
+		return p.ahead(c)
+	}
+	if order := p.compare(c, r.last); order != 0 {
+		return order > 0
+	}
+	return c.entry.state == Pending || c.entry.key != r.last.keyString() // else it is the last one, read since
 }
 
 // overlay returns the session's own records on the page that the plan is for.

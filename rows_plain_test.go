@@ -224,6 +224,60 @@ func TestRowsBackFromExpunge(t *testing.T) {
 	}
 }
 
+// TestRowsReadAgain has the session read a record that it does not track, after it was handed
+// out: within a page, at its end, and after that.
+func TestRowsReadAgain(t *testing.T) {
+	t.Parallel()
+	db := rankedDB(t, 300)
+	for _, orders := range [][]userdata.Order[ranked]{nil, {rankedName.Desc()}} {
+		for _, untracked := range []bool{false, true} {
+			for _, at := range []int{5, 63, 64} {
+				s := db.NewSession()
+				q := rankedTable.Select(s).OrderBy(orders...)
+				if untracked {
+					q = q.Untracked()
+				}
+				came := ranks(t, q, func(i int, r *ranked) {
+					if i != at {
+						return
+					}
+					s.Expunge(r)
+					if _, err := rankedTable.Get(t.Context(), s, r.ID); err != nil {
+						t.Fatal(err)
+					}
+				})
+				if !slices.Equal(came, upTo(300)) {
+					t.Errorf("at %d, %d orders, untracked %t: %d rows, %v", at, len(orders), untracked, len(came), came)
+				}
+				s.Close()
+			}
+		}
+	}
+}
+
+// TestRowsMovedToTheLast changes the key of a record ahead to that of the last one of a
+// page: it is still to come.
+func TestRowsMovedToTheLast(t *testing.T) {
+	t.Parallel()
+	s := rankedDB(t, 300).NewSession()
+	defer s.Close()
+	var far *ranked
+	came := ranks(t, rankedTable.Select(s).Untracked(), func(_ int, r *ranked) {
+		if r.ID != 63 || far != nil {
+			return
+		}
+		var err error
+		if far, err = rankedTable.Get(t.Context(), s, 200); err != nil {
+			t.Fatal(err)
+		}
+		far.ID = 63
+	})
+	want := slices.Insert(upTo(300, 200), 64, 63)
+	if !slices.Equal(came, want) {
+		t.Errorf("%d rows, %v", len(came), came)
+	}
+}
+
 // TestRowsOthersMove has another session move a record ahead, in the order of an index,
 // that was handed out.
 func TestRowsOthersMove(t *testing.T) {
