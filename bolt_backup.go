@@ -36,8 +36,17 @@ func (s *BoltStore) WriteTo(ctx context.Context, w io.Writer) (n int64, err erro
 
 // writeTo writes the file as a read transaction sees it.
 func (h *boltHandle) writeTo(w *contextWriter) (n int64, err error) {
-	if err := h.load(); err != nil {
-		return 0, err
+	if h.direct != nil {
+		p, err := h.begin()
+		if err != nil {
+			return 0, err
+		}
+		defer p.end()
+		err = p.view(func(Snapshot) (err error) {
+			n, err = p.of.writeTo(w)
+			return err
+		})
+		return n, err
 	}
 	var tx *bbolt.Tx
 	if err := h.guard(func() (err error) { tx, err = h.db.Begin(false); return err }); err != nil {

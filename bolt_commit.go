@@ -235,12 +235,13 @@ func (s *BoltStore) ready(calls []*applyCall) (h *boltHandle, release func(), er
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := h.load(); err != nil {
-		return nil, nil, err
-	}
 	// The new handle does not know which pages the reads of an old one still need.
 	if err := s.outlast(s.oldViews); err != nil {
 		return nil, nil, err
+	}
+	if h.direct != nil {
+		h.direct.size = size
+		return h, func() {}, nil
 	}
 	if size+growth(calls, size, h.pageSize) < h.span {
 		return h, func() {}, nil
@@ -346,6 +347,9 @@ func growth(calls []*applyCall, size, pageSize int64) int64 {
 // that has spoiled the transaction, or all of them if it could not be committed
 // and one of them alone may be the reason.
 func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCall) {
+	if h.direct != nil {
+		return s.attemptDirect(h, calls)
+	}
 	s.unpin(h)
 	tx, err := h.beginTx(true)
 	if err != nil {
@@ -356,7 +360,10 @@ func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCa
 	defer h.abandon(tx)
 	w := &boltWriter{tx: tx}
 	if !s.trusted {
-		w.distrust(h.span)
+		snap, err := newBoltSnapshot(tx, h.span)
+		if w.spoil = err; err == nil {
+			w.distrust(snap.file)
+		}
 	}
 	written := 0
 	for i, c := range calls {
@@ -372,27 +379,13 @@ func (s *BoltStore) attempt(h *boltHandle, calls []*applyCall) (again []*applyCa
 	}
 	h.db.AllocSize = int(min(max(tx.Size()/8, minFileGrowth), maxFileGrowth))
 	txid := uint64(tx.ID())
-	if err = s.commit(h, tx, calls); err == nil {
+	if err = h.guard(tx.Commit); err == nil {
 		s.committed(h, txid)
 		return nil
 	}
 	h.broken = true
 	h.abandon(tx)
 	return s.settle(calls, txid, errnoOf(err))
-}
-
-// commit makes the transaction durable.
-func (s *BoltStore) commit(h *boltHandle, tx *bbolt.Tx, calls []*applyCall) error {
-	txid := uint64(tx.ID())
-	sealing, err := s.prepareSeal(h, calls, txid)
-	if err != nil {
-		return err
-	}
-	h.db.NoSync = sealing
-	if err := h.guard(tx.Commit); err != nil || !sealing {
-		return err
-	}
-	return s.sealCommit(h, txid)
 }
 
 // committed takes notice of a transaction that is in the file.
@@ -421,6 +414,9 @@ func (s *BoltStore) settle(calls []*applyCall, txid uint64, cause error) (again 
 	return nil
 }
 
+// ofNoSnapshot is the version of what nobody has read.
+const ofNoSnapshot = math.MaxUint64
+
 // apply checks the change set against what the transaction has, and writes it. What
 // it touches of a file that is not trusted is checked before, since bbolt is not
 // careful. dirty tells that the transaction has written already. It reports whether it
@@ -432,7 +428,7 @@ func (h *boltHandle) apply(w *boltWriter, changes *ChangeSet, dirty bool) (began
 		}
 		version := boltVersion(w.tx)
 		if dirty {
-			version = math.MaxUint64 // of no snapshot: what is here nobody has read
+			version = ofNoSnapshot
 		}
 		if err := changes.check(version, w.find(changes.Changes)); err != nil {
 			return err
@@ -526,7 +522,7 @@ func (s *BoltStore) reopen() error {
 			return err
 		}
 	}
-	h, err := openHandle(s.own, s.path, &s.opts)
+	h, err := s.openAgain()
 	if err != nil {
 		return err
 	}
@@ -534,6 +530,18 @@ func (s *BoltStore) reopen() error {
 		s.dispose(unused)
 	}
 	return nil
+}
+
+// openAgain opens a handle of the store's file, which is sound.
+func (s *BoltStore) openAgain() (*boltHandle, error) {
+	if s.own == nil {
+		return openHandle(nil, s.path, &s.opts)
+	}
+	st, err := readState(s.own, s.seen)
+	if err != nil {
+		return nil, err
+	}
+	return s.openOwn(s.own, st)
 }
 
 // replaceHandle makes h the store's handle. It returns the one before if nothing

@@ -244,7 +244,7 @@ func (s *BoltStore) takeOver(tmp *os.File, old *boltHandle) error {
 		s.failed = err
 		return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
 	}
-	h, err := openHandle(tmp, s.path, &s.opts)
+	h, err := s.openAgain()
 	if err != nil {
 		if errors.Is(err, errLockLost) {
 			s.failed = err

@@ -30,14 +30,14 @@ const (
 	maxFileGrowth = 4 << 20
 )
 
-// A boltHandle is one opening of the file by bbolt. A store has one, but for the
+// A boltHandle is one opening of the file, by bbolt or without it. A store has one, but for the
 // time after a failed commit: then reads that began before go on with the old one.
 type boltHandle struct {
-	db   *bbolt.DB // nil until load
+	db   *bbolt.DB // nil if the file is read and written without bbolt
 	file *os.File  // bbolt's descriptor; nil where the store does not own the lock
 	log  *slog.Logger
 
-	unwritten *unwritten // how it is read until bbolt has opened it; nil if that has from the start
+	direct *directFile // the file without bbolt; nil if that has opened it
 
 	// span is how many bytes of the file are mapped, at least.
 	span, pageSize int64
@@ -71,12 +71,15 @@ func openHandle(own *os.File, path string, o *Options) (*boltHandle, error) {
 	bo := boltOptions(o)
 	h, err := tryHandle(own, path, bo, o.Logger)
 	if errors.Is(err, syscall.ENOMEM) && bo.InitialMmapSize > 0 {
-		o.Logger.Info("userdata: no address space for a large mapping, opening without", "path", path, "size", bo.InitialMmapSize)
+		o.Logger.Info(noAddressSpace, "path", path, "size", bo.InitialMmapSize)
 		bo.InitialMmapSize = 0
 		h, err = tryHandle(own, path, bo, o.Logger)
 	}
 	return h, err
 }
+
+// noAddressSpace is logged when a large mapping is done without.
+const noAddressSpace = "userdata: no address space for a large mapping, opening without"
 
 func tryHandle(own *os.File, path string, bo *bbolt.Options, log *slog.Logger) (*boltHandle, error) {
 	h := &boltHandle{log: log}
@@ -171,10 +174,10 @@ func (h *boltHandle) close() error {
 		return nil
 	}
 	h.closed = true
-	alone, err := h.unwritten.close(h)
-	if alone {
-		return err
+	if h.direct != nil {
+		return h.direct.close()
 	}
+	var err error
 	if h.file != nil {
 		err = h.file.Close()
 	}

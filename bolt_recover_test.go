@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,12 +63,44 @@ func commitInView(t *testing.T, s *userdata.BoltStore, before func()) {
 	wantContents(t, s, map[string]map[string]string{"a": {"1": "changed"}})
 }
 
-// The file can't be mapped anew while a View reads the mapping. A commit in the
-// View, which waits for its end, gives up.
+// bbolt can't map the file anew while a View reads the mapping. A commit in the View, which waits
+// for its end, gives up.
+func TestCommitInViewWhenBoltMaps(t *testing.T) {
+	t.Parallel()
+	s := openBoltFile(t, filepath.Join(t.TempDir(), "test.db"), &userdata.Options{LockTimeout: 30 * time.Millisecond, Shared: true})
+	put(t, s, "a", "1", "x")
+	commitInView(t, s, func() { userdata.SetSpan(s, fileSize(t, s.Path())) })
+}
+
+// A file that outgrows its mapping is mapped once more, while Views read the mapping of before.
 func TestCommitInViewWhenMapGrows(t *testing.T) {
 	t.Parallel()
 	s := impatient(t)
-	commitInView(t, s, func() { userdata.SetSpan(s, fileSize(t, s.Path())) })
+	if userdata.Loaded(s) {
+		t.Skip("here bbolt writes the file, and the commit would wait for the View")
+	}
+	want := map[string]string{"1": "x"}
+	for i := range 5 {
+		key := fmt.Sprint("long ", i)
+		err := s.View(t.Context(), func(snap userdata.Snapshot) error {
+			userdata.SetSpan(s, fileSize(t, s.Path()))
+			put(t, s, "a", key, strings.Repeat(key, 50_000))
+			if value, err := snap.Get("a", []byte("1")); string(value) != "x" || err != nil {
+				t.Errorf("the View reads %q, %v, want what it read before", value, err)
+			}
+			value, err := snap.Get("a", []byte(key))
+			if value != nil {
+				t.Errorf("the View reads %.20q, which was committed after it began", value)
+			}
+			return err
+		})
+		ok(t, err)
+		want[key] = strings.Repeat(key, 50_000)
+		wantContents(t, s, map[string]map[string]string{"a": want})
+		if n := userdata.Mappings(s); n != 1 {
+			t.Errorf("got %d mappings of the file, want 1", n)
+		}
+	}
 }
 
 // After a failure there is a new handle, which does not know the pages that Views

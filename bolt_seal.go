@@ -3,7 +3,6 @@ package userdata
 import (
 	"fmt"
 	"os"
-	"unsafe"
 
 	"github.com/seed-5df914be/userdata/internal/pages"
 )
@@ -39,7 +38,7 @@ func (s *BoltStore) prepareSeal(h *boltHandle, calls []*applyCall, txid uint64) 
 		changes += len(c.changes.Changes)
 		size += c.size()
 	}
-	small := s.seals() && changes <= maxSealedChanges && size <= maxSealedBytes
+	small := h.direct != nil && changes <= maxSealedChanges && size <= maxSealedBytes
 	switch {
 	case small && !s.sealed:
 		err := s.demandSeal(h, txid-1)
@@ -57,11 +56,10 @@ func (s *BoltStore) prepareSeal(h *boltHandle, calls []*applyCall, txid uint64) 
 
 // demandSeal says that the transaction after the one with that number has a seal.
 func (s *BoltStore) demandSeal(h *boltHandle, txid uint64) error {
-	slot := txid & 1
 	has := false
 	err := h.guard(func() error {
-		page := h.mapped(0)[int64(slot)*h.pageSize:][:h.pageSize]
-		_, has = pages.SealOf(page, pages.MetaAt(page, slot))
+		page := h.direct.newest().metaPage(txid)
+		_, has = pages.SealOf(page, pages.MetaAt(page, txid&1))
 		return nil
 	})
 	if err != nil {
@@ -89,45 +87,13 @@ func (s *BoltStore) writeSeal(h *boltHandle, txid uint64, b []byte, offset int64
 	return nil
 }
 
-// sealCommit makes a commit durable that bbolt has written without a sync.
-func (s *BoltStore) sealCommit(h *boltHandle, txid uint64) error {
-	var seal *pages.Seal
-	err := h.guard(func() (err error) {
-		slot := txid & 1
-		now := pages.MetaAt(h.mapped(0)[int64(slot)*h.pageSize:], slot)
-		seal, err = pages.SealFor(h.mapped(now.HighWater), int(h.pageSize), int(slot))
-		return err
-	})
-	if err == nil {
-		if b, fits := seal.Bytes(int(h.pageSize)); fits {
-			return s.finishSeal(h, txid, b)
-		}
-	}
-	if err := h.sync(); err != nil { // without a list
-		return err
-	}
-	b, _ := (&pages.Seal{Txid: txid, Durable: true}).Bytes(int(h.pageSize))
-	return s.finishSeal(h, txid, b)
-}
-
-// finishSeal writes a seal and makes it durable, with all that was written before.
-func (s *BoltStore) finishSeal(h *boltHandle, txid uint64, seal []byte) error {
-	if err := s.writeSeal(h, txid, seal, pages.SealOffset); err != nil {
-		return err
-	}
-	return h.sync()
-}
-
-// mapped returns the mapped file, up to the page high, or the two meta pages if
-// that is less. There is no transaction that could map the file anew.
-func (h *boltHandle) mapped(high uint64) []byte {
-	base := *(**byte)(unsafe.Pointer(&h.db.Info().Data))
-	return unsafe.Slice(base, int64(max(high, 2))*h.pageSize)
-}
-
 // sync syncs the file, and says so if that fails.
 func (h *boltHandle) sync() error {
-	if err := h.db.Sync(); err != nil {
+	sync := func() error { return syncData(h.direct.own) }
+	if h.direct == nil {
+		sync = h.db.Sync
+	}
+	if err := sync(); err != nil {
 		return fmt.Errorf("sync: %w", pathless(err))
 	}
 	return nil

@@ -256,11 +256,7 @@ func (s *BoltStore) renew(own *os.File) error {
 			return err
 		}
 	}
-	open := func() (*boltHandle, error) { return openHandle(own, s.path, &s.opts) }
-	if ownsLock && !s.opts.Shared {
-		open = func() (*boltHandle, error) { return mapHandle(own, s.path, &s.opts, st) }
-	}
-	h, err := open()
+	h, err := s.openOwn(own, st)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // A pin is a read transaction of a handle, and the snapshot that it sees. It has no
-// transaction if bbolt has not opened the file: see unwritten. Reads
+// transaction of bbolt's if the file is read without that: see directFile. Reads
 // that come while nothing is written share one, which stays open between them: to
 // begin a transaction and look its buckets up costs more than to read a record. A
 // pin that nobody uses is gone before the next write begins, so it keeps no page
@@ -17,6 +17,7 @@ import (
 type pin struct {
 	h    *boltHandle
 	tx   *bbolt.Tx
+	of   *directState // in place of tx
 	snap *boltSnapshot
 
 	users int  // reads that use it, under the store's lock
@@ -45,7 +46,9 @@ func (s *BoltStore) View(ctx context.Context, fn func(Snapshot) error) error {
 // begin begins a read transaction, with one user.
 func (h *boltHandle) begin() (*pin, error) {
 	p := &pin{h: h, users: 1}
-	if p.snap = h.unwritten.use(h); p.snap != nil {
+	if h.direct != nil {
+		p.of = h.direct.use()
+		p.snap = p.of.snap
 		return p, nil
 	}
 	tx, err := h.beginTx(false)
@@ -67,8 +70,10 @@ func (h *boltHandle) begin() (*pin, error) {
 func (p *pin) end() {
 	if p.tx != nil {
 		p.h.guard(p.tx.Rollback)
-	} else if p.snap != nil {
-		p.h.unwritten.leave(p.h)
+	} else if p.of != nil {
+		if err := p.h.direct.leave(p.of); err != nil {
+			p.h.log.Warn("userdata: unmap an old state of the file", "path", p.h.direct.path, "error", err)
+		}
 	}
 }
 

@@ -8,8 +8,6 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
-
-	"github.com/seed-5df914be/userdata/internal/pages"
 )
 
 // appendFill is how full bbolt leaves a page that it splits where keys are added
@@ -20,90 +18,19 @@ const appendFill = 0.9
 // A boltWriter applies change sets in one write transaction, each on top of those
 // before.
 type boltWriter struct {
-	tx    *bbolt.Tx
-	paths *pages.Paths // checks what is touched; nil if the file is trusted
-	spoil error        // why it can't be checked
+	tx *bbolt.Tx
+	verifier
 
 	name   string
 	cursor *bbolt.Cursor // in the bucket of that name; nil if it does not exist
 
-	sums  map[string]bucketSum // of buckets that keep none and were not written to yet, if paths is not nil
-	found []found              // of the change set at hand, what is under its keys
+	found []found // of the change set at hand, what is under its keys
 }
 
 // A found is what is under the key of a change, if that is known.
 type found struct {
 	value []byte // nil for nothing
 	known bool
-}
-
-// distrust makes the writer check what it touches. Nothing was written yet.
-func (w *boltWriter) distrust(span int64) {
-	snap, err := newBoltSnapshot(w.tx, span)
-	if err != nil {
-		w.spoil = err
-		return
-	}
-	w.paths = pages.NewPaths(snap.file)
-}
-
-// verify checks the pages that bbolt looks at when it makes the changes.
-func (w *boltWriter) verify(changes []Change) error {
-	if w.spoil != nil || w.paths == nil {
-		return w.spoil
-	}
-	var tree pages.Tree
-	found := false
-	for i := range changes {
-		ch := &changes[i]
-		if i == 0 || ch.Bucket != changes[i-1].Bucket {
-			var err error
-			if tree, found, err = w.paths.Bucket([]byte(ch.Bucket)); err != nil {
-				return pageFault(ch.Bucket, nil, err)
-			}
-			if found && tree.Sequence() == 0 {
-				if err := w.addUp(ch.Bucket, &tree); err != nil {
-					return err
-				}
-			}
-		}
-		check := w.paths.Put
-		if ch.Value == nil {
-			check = w.paths.Delete
-		}
-		if !found {
-			continue
-		}
-		if err := check(&tree, ch.Key); err != nil {
-			return pageFault(ch.Bucket, ch.Key, err)
-		}
-	}
-	return nil
-}
-
-// addUp works out the sum of a bucket that keeps none, with a reader that is careful.
-func (w *boltWriter) addUp(name string, tree *pages.Tree) error {
-	if _, known := w.sums[name]; known {
-		return nil
-	}
-	c := cursors.Get().(*pages.Cursor)
-	defer cursors.Put(c)
-	c.Reset(tree)
-	var sum bucketSum
-	key, value, err := c.Next()
-	for ; key != nil; key, value, err = c.Next() {
-		if value != nil {
-			sum = sum.with(key, value)
-		}
-	}
-	if err != nil {
-		return pageFault(name, nil, err)
-	}
-	if w.sums == nil {
-		w.sums = map[string]bucketSum{}
-	}
-	w.sums[name] = sum
-	return nil
 }
 
 // sum returns the sum of a bucket before it is written to.

@@ -24,8 +24,33 @@ func AwaitQueue(s *BoltStore, n int) {
 	}
 }
 
-// SetSpan makes the store believe that so many bytes of the file are mapped.
-func SetSpan(s *BoltStore, span int64) { s.handle.span = span }
+// SetSpan makes the store believe that so many bytes of the file are mapped; or has them
+// mapped for what comes, where bbolt does not.
+func SetSpan(s *BoltStore, span int64) {
+	s.handle.span = span
+	if d := s.handle.direct; d != nil {
+		s.unpin(s.handle)
+		in, err := d.mapFile(span, false)
+		if err == nil {
+			err = d.publish(in, d.newest().meta)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+}
+
+// Mappings returns how many mappings of the store's file there are.
+func Mappings(s *BoltStore) int {
+	d := s.handle.direct
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := map[*mapping]bool{}
+	for _, st := range d.states {
+		all[st.in] = true
+	}
+	return len(all)
+}
 
 // Handles returns how many handles the store has open, in use or to be closed.
 func Handles(s *BoltStore) int {
@@ -64,12 +89,4 @@ func GateHeld(s *BoltStore) bool {
 }
 
 // Loaded reports whether bbolt has opened the store's file.
-func Loaded(s *BoltStore) bool {
-	u := s.handle.unwritten
-	if u == nil {
-		return true
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return s.handle.db != nil
-}
+func Loaded(s *BoltStore) bool { return s.handle.direct == nil }

@@ -180,8 +180,8 @@ func (e *ConflictError) Unwrap() error { return ErrConflict }
 // check compares every expectation with what find returns for the change of that
 // number, and the version. Stores call it inside the transaction that will write.
 func (c *ChangeSet) check(version uint64, find func(i int) ([]byte, error)) error {
-	if c.Version != 0 && c.Version != version {
-		return &ConflictError{}
+	if err := c.checkVersion(version); err != nil {
+		return err
 	}
 	var conflicts []Conflict
 	for i := range c.Changes {
@@ -199,6 +199,14 @@ func (c *ChangeSet) check(version uint64, find func(i int) ([]byte, error)) erro
 	}
 	if conflicts != nil {
 		return &ConflictError{Conflicts: conflicts}
+	}
+	return nil
+}
+
+// checkVersion is check of the version alone.
+func (c *ChangeSet) checkVersion(version uint64) error {
+	if c.Version != 0 && c.Version != version {
+		return &ConflictError{}
 	}
 	return nil
 }

@@ -13,6 +13,9 @@ func Metas(r io.ReaderAt, size int64) (Report, error) {
 	return s.rep, err
 }
 
+// NoFreelist is what a meta has in place of a freelist's page if the file keeps none.
+const NoFreelist uint64 = noFreelist
+
 // MoveMeta makes the bytes of a valid meta page those of the meta page slot, 0 or
 // 1: the page's number changes, what the meta says does not.
 func MoveMeta(page []byte, slot int) {

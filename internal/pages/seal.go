@@ -1,12 +1,9 @@
 package pages
 
 import (
-	"cmp"
 	"encoding/binary"
-	"errors"
 	"hash/crc32"
 	"io"
-	"slices"
 )
 
 // SealOffset is where a seal begins in a meta page: behind what bbolt has there,
@@ -168,183 +165,26 @@ func (s *Seal) Read(r io.ReaderAt, pageSize int) ([]byte, error) {
 	return all, nil
 }
 
-// errUnlisted says that the pages that a transaction wrote can't be told.
-var errUnlisted = errors.New("the pages that were written can't be listed")
-
-// SealFor returns the seal of the transaction that has just written the meta page
-// number slot of the file in data, which must have all pages of it; the meta before
-// must still be in the other one. An error says that there is none: the pages are too
-// many, or are not what they should be.
-func SealFor(data []byte, pageSize, slot int) (*Seal, error) {
-	if pageSize <= 0 || len(data)/2 < pageSize {
-		return nil, errShort
-	}
-	now := MetaAt(data[slot*pageSize:], uint64(slot))
-	before := MetaAt(data[(1-slot)*pageSize:], uint64(1-slot))
-	var w written
-	var err error
-	if w.file, err = NewMap(data, now); err != nil {
-		return nil, err
-	}
-	if _, err = NewMap(data, before); err != nil {
-		return nil, err
-	}
-	if before.Txid+1 != now.Txid || before.PageSize != now.PageSize {
-		return nil, errUnlisted
-	}
-	w.fresh = before.HighWater
-	w.room = maxSealBytes / uint64(pageSize)
-	if w.free, err = freelistAt(data, before); err != nil {
-		return nil, err
-	}
-	if err := w.freelist(now); err != nil {
-		return nil, err
-	}
-	if err := w.tree(now.Root, before.Root, true, 0); err != nil {
-		return nil, err
-	}
-	return w.seal(now.Txid), nil
-}
-
-// A written collects the pages that a transaction wrote: those that it refers to
-// and that were free before it, or behind all others.
-type written struct {
-	file  Map
-	free  idList // the pages that were free
-	fresh uint64 // the first page behind all others
-	room  uint64 // for so many pages more
-	runs  []Run
-}
-
-// isNew reports whether the page was free before the transaction.
-func (w *written) isNew(id uint64) bool {
-	if id >= w.fresh {
-		return true
-	}
-	at := w.free.rank(id)
-	return at < w.free.len() && w.free.at(at) == id
-}
-
-// add adds so many pages.
-func (w *written) add(first, count uint64) error {
-	if count > w.room || first+count > w.file.pages {
-		return errUnlisted
-	}
-	w.room -= count
-	w.runs = append(w.runs, Run{first, count})
-	return nil
-}
-
-// freelist adds the pages of the freelist.
-func (w *written) freelist(now Meta) error {
-	id := now.Freelist
-	if id < firstPage || id >= w.file.pages || !w.isNew(id) {
-		return errUnlisted
-	}
-	return w.add(id, uint64(headerOf(w.file.data[id<<w.file.shift:]).overflow)+1)
-}
-
-// tree adds the new ones of the pages from id on. old is the page that was probably
-// in its place before, or 0: what both refer to is not new. The buckets in a root
-// leaf, and in theirs, have trees of their own.
-func (w *written) tree(id, old uint64, root bool, depth int) error {
-	if !w.isNew(id) {
-		return nil
-	}
-	var now, before view
-	if err := w.file.load(&now, id, root); err != nil {
-		return err
-	}
-	if depth++; depth > maxDepth {
-		return errTooDeep
-	}
-	if err := w.add(id, uint64(len(now.b))>>w.file.shift); err != nil {
-		return err
-	}
-	if old != 0 && w.file.load(&before, old, true) != nil {
-		before = view{}
-	}
-	next := 0 // the element of before that is probably as the next one of now
-	for i := range now.count {
-		child, isRoot, err := now.leadsTo(i)
-		if err != nil {
-			return err
-		}
-		if child == 0 {
-			next++
-			continue
-		}
-		was := before.ledTo(next)
-		if was != child && !w.isNew(child) {
-			next = before.near(next, child)
-			was = child
-		}
-		next++
-		if was == child {
-			continue
-		}
-		if err := w.tree(child, was, isRoot, depth); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// leadsTo returns the page that the element i of a branch, or a bucket in a leaf,
-// leads to: 0 if it is neither, or an inline bucket.
-func (v *view) leadsTo(i int) (id uint64, root bool, err error) {
-	if v.branch() {
-		return v.child(i), false, nil
-	}
-	e := v.b[headerSize+i*elemSize:][:elemSize]
-	if le.Uint32(e) != bucketFlag {
-		return 0, false, nil
-	}
-	off := v.bucketAt(i)
-	if le.Uint32(e[12:]) < bucketSize || off+bucketSize > uint64(len(v.b)) {
-		return 0, false, errBucket
-	}
-	return le.Uint64(v.b[off:]), true, nil
-}
-
-// bucketAt returns where in its page the bucket is that the element i of a leaf is.
-func (v *view) bucketAt(i int) uint64 {
-	at := headerSize + i*elemSize
-	return uint64(at) + uint64(le.Uint32(v.b[at+4:])) + uint64(le.Uint32(v.b[at+8:]))
-}
-
-// ledTo is leadsTo for a page of before, which may not have so many elements.
-func (v *view) ledTo(i int) uint64 {
-	if i < 0 || i >= v.count {
-		return 0
-	}
-	id, _, _ := v.leadsTo(i)
-	return id
-}
-
-// near returns the element near i that leads to the page, or i.
-func (v *view) near(i int, id uint64) int {
-	for k := max(i-4, 0); k <= i+4; k++ {
-		if v.ledTo(k) == id {
-			return k
-		}
-	}
-	return i
-}
-
-// seal returns the seal of what was collected.
-func (w *written) seal(txid uint64) *Seal {
-	slices.SortFunc(w.runs, func(a, b Run) int { return cmp.Compare(a.First, b.First) })
+// SealPatches puts into a meta page the seal of its transaction, which has written the patches, in
+// the order of the file. It is false, and the page as it was, if the list has no room.
+func SealPatches(page []byte, txid uint64, patches []Patch) bool {
 	s := &Seal{Txid: txid}
-	for _, r := range w.runs {
-		if last := len(s.Runs) - 1; last >= 0 && s.Runs[last].First+s.Runs[last].Count == r.First {
-			s.Runs[last].Count += r.Count
-		} else {
-			s.Runs = append(s.Runs, r)
-		}
+	size := 0
+	for _, p := range patches {
+		s.Runs = appendRun(s.Runs, Run{p.First, uint64(len(p.Bytes) / len(page))})
+		s.Sum = s.Sum.with(p.Bytes)
+		size += len(p.Bytes)
 	}
-	for _, r := range s.Runs {
-		s.Sum = s.Sum.with(w.file.data[r.First<<w.file.shift : (r.First+r.Count)<<w.file.shift])
+	b, fits := s.Bytes(len(page))
+	if fits = fits && size <= maxSealBytes; fits {
+		copy(page[SealOffset:], b)
 	}
-	return s
+	return fits
+}
+
+// SealDurable puts into a meta page, which has none, the seal of a transaction that is known
+// to be durable.
+func SealDurable(page []byte, txid uint64, last bool) {
+	b, _ := (&Seal{Txid: txid, Durable: true, Last: last}).Bytes(len(page))
+	copy(page[SealOffset:], b)
 }

@@ -57,37 +57,66 @@ func sealChanges(tx *bolt.Tx, rng *rand.Rand) error {
 // the meta page.
 func TestSeal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
-	db, err := bolt.Open(path, 0o600, &bolt.Options{NoSync: true, FreelistType: bolt.FreelistMapType})
+	db, err := bolt.Open(path, 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	db.AllocSize = 64 << 10
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := fileBytes(t, path)
+	size := os.Getpagesize()
+	m := pages.MetaAt(page(before, size, 1), 1)
+	space, err := pages.NewSpace(before, m)
+	if err != nil {
+		t.Fatal(err)
+	}
 	rng := rand.New(rand.NewPCG(8, 1))
 	commits, listed, most := 600, 0, 0
 	if testing.Short() {
 		commits = 100
 	}
-	before := fileBytes(t, path)
 	for range commits {
-		txid := 0
-		err := db.Update(func(tx *bolt.Tx) error {
-			txid = tx.ID()
-			return sealChanges(tx, rng)
-		})
+		after := bytes.Clone(before)
+		u, err := space.Begin(after, m, m.Txid, 4, func(pages.Patch) error { t.Fatal("more than a small commit"); return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
-		after := fileBytes(t, path)
-		size := db.Info().PageSize
-		seal, err := pages.SealFor(after, size, txid&1)
+		for i := range 1 + rng.IntN(3) {
+			var changes []pages.Change
+			for key := rng.IntN(500); key < 4000; key += 1 + rng.IntN(3000) {
+				changes = append(changes, pages.Change{Key: fmt.Appendf(nil, "%05d", key), Value: make([]byte, rng.IntN(200))})
+				if rng.IntN(100) == 0 {
+					changes[len(changes)-1].Value = make([]byte, 20000)
+				}
+			}
+			if err := u.Put(fmt.Appendf(nil, "bucket %d", i*10+rng.IntN(3)), changes, nil, func() uint64 { return 1 }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		patches, _, next, err := u.Finish()
 		if err != nil {
-			t.Fatalf("transaction %d: %v", txid, err)
+			t.Fatal(err)
+		}
+		for _, p := range patches {
+			after = append(after, make([]byte, max(int(p.First)*size+len(p.Bytes)-len(after), 0))...)
+			copy(after[int(p.First)*size:], p.Bytes)
+		}
+		meta := pages.MetaBytes(page(after, size, m.Txid&1), next)
+		if !pages.SealPatches(meta, next.Txid, patches) {
+			t.Fatal("no room for the list")
+		}
+		copy(page(after, size, next.Txid&1), meta)
+		u.Done()
+		m = next
+		seal, found := pages.SealOf(meta, m)
+		if !found || seal.Durable || seal.Last {
+			t.Fatalf("got %v, %v, want a seal", seal, found)
 		}
 		numbers := numbersOf(seal)
 		wantListed(t, before, after, size, numbers)
 		wantMissed(t, after, size, seal, numbers[rng.IntN(len(numbers))])
-		wantStored(t, after, size, seal, txid&1)
+		wantStored(t, after, size, seal, int(m.Txid&1))
 		before, listed, most = after, listed+len(numbers), max(most, len(seal.Runs))
 	}
 	t.Logf("%d pages, at most %d runs", listed, most)

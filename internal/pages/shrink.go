@@ -187,6 +187,29 @@ func (s *shrinker) add(n mover, above int, buckets bool) error {
 	return nil
 }
 
+// leadsTo returns the page that the element i of a branch, or a bucket in a leaf,
+// leads to: 0 if it is neither, or an inline bucket.
+func (v *view) leadsTo(i int) (id uint64, root bool, err error) {
+	if v.branch() {
+		return v.child(i), false, nil
+	}
+	e := v.b[headerSize+i*elemSize:][:elemSize]
+	if le.Uint32(e) != bucketFlag {
+		return 0, false, nil
+	}
+	off := v.bucketAt(i)
+	if le.Uint32(e[12:]) < bucketSize || off+bucketSize > uint64(len(v.b)) {
+		return 0, false, errBucket
+	}
+	return le.Uint64(v.b[off:]), true, nil
+}
+
+// bucketAt returns where in its page the bucket is that the element i of a leaf is.
+func (v *view) bucketAt(i int) uint64 {
+	at := headerSize + i*elemSize
+	return uint64(at) + uint64(le.Uint32(v.b[at+4:])) + uint64(le.Uint32(v.b[at+8:]))
+}
+
 // read reads the mover's page, and how many pages it takes.
 func (s *shrinker) read(n *mover) (v view, err error) {
 	if err := s.file.load(&v, n.id, n.root); err != nil {
@@ -293,7 +316,7 @@ func (s *shrinker) renewBranches() bool {
 }
 
 // listPages is how many pages bbolt takes for a freelist of so many.
-func (s *shrinker) listPages(n uint64) uint64 { return (headerSize+(1+n)*idSize)>>s.file.shift + 1 }
+func (s *shrinker) listPages(n uint64) uint64 { return listPages(n, s.file.shift) }
 
 // shrunk forms the transaction. It is nil if it is not worth while, or has no room for
 // its freelist.

@@ -1,0 +1,268 @@
+package pages
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// A Space is the free pages of a file that one writer changes by transactions of its own:
+// those that the next one may take, and those that it may not, since somebody may still
+// read a state that has them. It is not safe for concurrent use.
+type Space struct {
+	free    []Run // ascending, none beside another
+	pending []freed
+
+	// These are for the next Update, so that it need not make them.
+	other   []Run
+	room    []byte
+	patches []Patch
+}
+
+// A freed is the pages that the state before a transaction has, and that after it has not.
+type freed struct {
+	txid uint64
+	runs []Run // ascending, none beside another
+}
+
+// NewSpace reads the freelist of m. Nobody reads an earlier state. An error says what is
+// wrong with it.
+func NewSpace(data []byte, m Meta) (*Space, error) {
+	list, err := freelistAt(data, m)
+	if err != nil {
+		return nil, pageError(m.Freelist, err)
+	}
+	s := &Space{}
+	last := uint64(firstPage - 1)
+	own := Run{m.Freelist, uint64(headerOf(data[m.Freelist*uint64(m.PageSize):]).overflow) + 1}
+	for i := range list.len() {
+		id := list.at(i)
+		switch {
+		case id <= last:
+			return nil, pageError(m.Freelist, fmt.Errorf("%w: %d after %d", errFreeOrder, id, last))
+		case id >= m.HighWater:
+			return nil, pageError(m.Freelist, fmt.Errorf("%w: %d", errFreeID, id))
+		case id-own.First < own.Count:
+			return nil, pageError(m.Freelist, fmt.Errorf("%w: %d", errFree, id))
+		}
+		s.free = appendRun(s.free, Run{id, 1})
+		last = id
+	}
+	return s, nil
+}
+
+// release lets the next transaction take what no state from oldest on has.
+func (s *Space) release(oldest uint64) {
+	n := 0
+	for n < len(s.pending) && s.pending[n].txid <= oldest {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	s.free, s.other = appendMerged(s.other[:0], s.free, joinedRuns(s.pending[:n])), s.free
+	s.pending = append(s.pending[:0], s.pending[n:]...)
+}
+
+// joinedRuns returns the pages of all of them, ascending.
+func joinedRuns(all []freed) []Run {
+	if len(all) == 1 {
+		return all[0].runs
+	}
+	var runs []Run
+	for _, f := range all {
+		runs = append(runs, f.runs...)
+	}
+	return sortRuns(runs)
+}
+
+// sortRuns returns the runs, in their slice, ascending and with those in one that are
+// beside each other.
+func sortRuns(runs []Run) []Run {
+	slices.SortFunc(runs, func(a, b Run) int { return cmp.Compare(a.First, b.First) })
+	out := runs[:0]
+	for _, r := range runs {
+		out = appendRun(out, r)
+	}
+	return out
+}
+
+// mergeRuns returns the pages of both, ascending.
+func mergeRuns(a, b []Run) []Run { return appendMerged(make([]Run, 0, len(a)+len(b)), a, b) }
+
+// appendMerged appends the pages of both, ascending.
+func appendMerged(out, a, b []Run) []Run {
+	for len(a) > 0 && len(b) > 0 {
+		if a[0].First < b[0].First {
+			out, a = appendRun(out, a[0]), a[1:]
+		} else {
+			out, b = appendRun(out, b[0]), b[1:]
+		}
+	}
+	if len(b) > 0 {
+		a = b
+	}
+	if len(a) > 0 {
+		out = append(appendRun(out, a[0]), a[1:]...)
+	}
+	return out
+}
+
+// countPages returns how many pages the runs have.
+func countPages(runs []Run) (n uint64) {
+	for _, r := range runs {
+		n += r.Count
+	}
+	return n
+}
+
+// pendingPages returns how many pages somebody may still read.
+func (s *Space) pendingPages() (n uint64) {
+	for _, f := range s.pending {
+		n += countPages(f.runs)
+	}
+	return n
+}
+
+// A taker takes pages for one transaction: what is written to pages beside each other is
+// written at once, and reaches a disk several times as fast as what is not. So it takes the
+// longest runs of free pages first, and pages behind all others rather than from short
+// runs, as long as not too much of the file is free.
+type taker struct {
+	free   []Run // of the space, less what was taken
+	high   uint64
+	spare  uint64  // how many pages may be added to the file for the sake of speed
+	enough uint64  // a run of so many is long
+	at     int     // the run of free that pages are taken from; -1 for behind all others
+	sorted []int32 // the runs of free by their length, the longest last; nil until it is asked for
+	picked int     // how often a run was asked for
+}
+
+// A long run has longRun pages. From a share of the file, or some pages if that is more,
+// free pages are taken also where they are one by one.
+const (
+	longRun    = 32
+	spareShare = 1
+	sparePages = 64
+)
+
+// newTaker returns a taker for a transaction that probably takes so many pages.
+func newTaker(s *Space, high, expected uint64) *taker {
+	t := &taker{free: append(s.other[:0], s.free...), high: high, enough: min(max(expected, 1), longRun)}
+	s.other = nil
+	unused := countPages(s.free) + s.pendingPages()
+	if most := max((high-min(unused, high))/spareShare, sparePages); most > unused {
+		t.spare = most - unused
+	}
+	t.at = t.pick()
+	return t
+}
+
+// take takes pages beside each other, and returns the first of them.
+func (t *taker) take(count uint64) (first uint64) {
+	at := t.at
+	if at >= 0 && t.free[at].Count < count {
+		if count > 1 { // the next page may still come from there
+			at = slices.IndexFunc(t.free, func(r Run) bool { return r.Count >= count })
+		} else {
+			t.at = t.pick()
+			at = t.at
+		}
+	}
+	if at >= 0 {
+		r := &t.free[at]
+		first = r.First
+		r.First, r.Count = first+count, r.Count-count
+		return first
+	}
+	first = t.high
+	t.high += count
+	t.spare -= min(count, t.spare)
+	if t.at < 0 && t.spare == 0 {
+		t.at = t.pick()
+	}
+	return first
+}
+
+// pick returns the run to take pages from next.
+func (t *taker) pick() int {
+	i := t.longest()
+	if i >= 0 && t.free[i].Count < t.enough && t.spare > 0 {
+		return -1
+	}
+	return i
+}
+
+// longest returns the longest run of free pages; -1 if there are none.
+func (t *taker) longest() int {
+	if t.picked++; t.picked <= 2 { // small transactions need no more
+		longest := -1
+		for i, r := range t.free {
+			if r.Count > 0 && (longest < 0 || r.Count > t.free[longest].Count) {
+				longest = i
+			}
+		}
+		return longest
+	}
+	if t.sorted == nil {
+		t.sort()
+	}
+	for n := len(t.sorted); n > 0; n = len(t.sorted) {
+		i := t.sorted[n-1]
+		t.sorted = t.sorted[:n-1]
+		if t.free[i].Count > 0 {
+			return int(i)
+		}
+	}
+	return -1
+}
+
+// sort sorts the runs by their length, those of one length from the file's end on: most are
+// short.
+func (t *taker) sort() {
+	const classes = 2 * longRun
+	var first [classes + 1]int
+	for _, r := range t.free {
+		first[min(r.Count, classes-1)+1]++
+	}
+	for class := range classes {
+		first[class+1] += first[class]
+	}
+	t.sorted = make([]int32, len(t.free))
+	long := first[classes-1]
+	for i := len(t.free) - 1; i >= 0; i-- {
+		at := &first[min(t.free[i].Count, classes-1)]
+		t.sorted[*at] = int32(i)
+		*at++
+	}
+	slices.SortStableFunc(t.sorted[long:], func(a, b int32) int { return cmp.Compare(t.free[a].Count, t.free[b].Count) })
+}
+
+// reserve takes pages from the shortest run that has so many, or else those behind all others.
+func (t *taker) reserve(count uint64) (first uint64) {
+	best := -1
+	for i, r := range t.free {
+		if r.Count >= count && (best < 0 || r.Count < t.free[best].Count) {
+			best = i
+		}
+	}
+	if best < 0 {
+		first = t.high
+		t.high += count
+		return first
+	}
+	r := &t.free[best]
+	first = r.First
+	r.First, r.Count = first+count, r.Count-count
+	return first
+}
+
+// unused returns how many pages were not taken.
+func (t *taker) unused() uint64 { return countPages(t.free) }
+
+// left returns the runs that were not taken.
+func (t *taker) left() []Run {
+	t.free = slices.DeleteFunc(t.free, func(r Run) bool { return r.Count == 0 })
+	t.sorted = nil
+	return t.free
+}
