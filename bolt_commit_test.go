@@ -367,7 +367,7 @@ func TestReadsBetweenCommits(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "a.db")
 		store := openBoltFile(t, path, nil)
 		for i := range 60 {
-			value := bytes.Repeat([]byte{byte(i)}, 50_000)
+			value := bytes.Repeat([]byte{byte(i)}, 300_000)
 			ok(t, store.Apply(t.Context(), &userdata.ChangeSet{Changes: []userdata.Change{{Bucket: "b", Key: []byte("k"), Value: value}}}))
 			if !read {
 				continue

@@ -192,7 +192,6 @@ func (w *directWriter) flush(p pages.Patch) error {
 
 // attemptDirect is attempt for a file that is written without bbolt.
 func (s *BoltStore) attemptDirect(h *boltHandle, calls []*applyCall) (again []*applyCall) {
-	s.unpin(h)
 	w, err := s.newDirectWriter(h)
 	if err != nil {
 		fail(calls, err)

@@ -243,6 +243,38 @@ func TestLargeDamaged(t *testing.T) {
 	}
 }
 
+// A page with two parents is not written to: it would be free below the one, and used below
+// the other.
+func TestLargeDamagedBranch(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	makeDamageFile(t, filepath.Join(dir, "sound"))
+	f := loadDamageFile(t, filepath.Join(dir, "sound"))
+	path, tried := filepath.Join(dir, "damaged"), 0
+	for _, id := range f.kinds["branch"] {
+		b := bytes.Clone(f.now)
+		page := b[int(id)*f.size:][:f.size]
+		bucket := bucketOfPage(t, f, id)
+		if bucket == "" {
+			continue
+		}
+		first, second := page[16:32], page[32:48]
+		at := 32 + int(little.Uint32(second))
+		key := page[at:][:little.Uint32(second[4:])]
+		copy(first[8:], second[8:])
+		ok(t, os.WriteFile(path, b, 0o600))
+		enlarge(t, path)
+		useLargeDamaged(t, path, bucket, key, true)
+		if !bytes.Equal(fileBytes(t, path)[:len(b)], b) {
+			t.Errorf("page %d: the refused commit has written", id)
+		}
+		tried++
+	}
+	if tried < 2 {
+		t.Errorf("tried %d pages, want more", tried)
+	}
+}
+
 // A file that is small is checked in full when it is opened: what no read would
 // notice, too. A page in use that the list of free pages has would be overwritten by
 // the next commit.

@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"testing"
+
+	"github.com/seed-5df914be/userdata/internal/pages"
+	"github.com/seed-5df914be/userdata/internal/powercut"
 )
 
 // What OpenBolt makes durable before it lets anybody read: a program is killed right
@@ -30,6 +34,39 @@ func TestOpenHeals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Before a small commit writes a meta page with a seal, the page of the one before says that it has
+// one, and that is durable: half a seal, of a long list, is none.
+func TestSealDemanded(t *testing.T) {
+	t.Parallel()
+	p := newProgram(t, storeEngine, 1)
+	p.run(t, func() error { return errors.Join(p.session(3), p.session(3)) }) // the second needs no longer file
+	size := int64(os.Getpagesize())
+	demanded, synced, sealed := false, false, 0
+	for _, op := range p.history().trace.Ops {
+		switch {
+		case op.Kind == powercut.Write && op.Offset < 2*size && op.Offset%size == pages.SealOffset:
+			demanded, synced = true, false
+		case op.Kind == powercut.Write && op.Offset < 2*size && op.Offset%size == pages.SealMarksOffset:
+			demanded, synced = op.Data[0] == (&pages.Seal{Durable: true}).Marks(), false
+		case op.Kind == powercut.Sync:
+			synced = demanded
+		case op.Kind == powercut.Write && op.Offset < 2*size && len(op.Data) == int(size) && hasSeal(op.Data):
+			if sealed++; !synced {
+				t.Errorf("%v: before it, nothing says durably that it has a seal", op)
+			}
+		}
+	}
+	if sealed < 4 {
+		t.Errorf("%d meta pages have a seal, want more", sealed)
+	}
+}
+
+// hasSeal reports whether the meta page has a seal that is not known to be durable.
+func hasSeal(page []byte) bool {
+	seal, found := pages.SealOf(page, pages.MetaAt(page, uint64(page[0])))
+	return found && !seal.Durable
 }
 
 // openKilled cuts the power in a program that opens what another one has left that
