@@ -16,25 +16,28 @@ const defaultLockTimeout = time.Second
 // closePatience is how long Close waits for Views.
 const closePatience = 10 * time.Second
 
-// A BoltStore is the [Store] in a file, with bbolt underneath. It is safe for
+// A BoltStore is the [Store] in a file of bbolt's format. It is safe for
 // concurrent use. One process has the file open for writing, or any number for
 // reading.
 //
 // Apply is durable when it returns nil. Change sets that arrive while one is being
-// synced are queued and written together in the next bbolt transaction, each
+// synced are queued and written together in the next transaction, each
 // checked on its own. If the disk fails, the store brings the file into a sound
 // state, opens it anew and finds out whether the commit is in it: so an error of
 // Apply other than [ErrUnknownOutcome] means that nothing was changed.
 //
-// A View holds a bbolt read transaction for as long as its function runs, and
+// The file is written by the store itself: all changes of a transaction at once,
+// each page once, and pages beside each other, which a disk takes several times as fast
+// as single ones. For that as much of the file may be free as is used, until Close
+// cuts it. bbolt creates, compacts and rewrites files, and it writes those that are
+// shared, those that keep no list of free pages, and all files on Windows,
+// OpenBSD and systems without flock.
+//
+// A View sees one state for as long as its function runs, and
 // until then the file can't reuse the space of what is overwritten: keep it short.
-// Between reads it may stay open for the next ones, but not when something is written.
-// Before the first write there is no transaction: bbolt opens the file only then, which
-// takes longer the more free pages it has.
-// An Apply that would have to wait for a View, because the file outgrows its
-// mapping (4 GiB, or the size of the file on 32-bit systems and on Windows) or
-// because a commit before it failed, waits for [Options.LockTimeout] and then
-// returns [ErrLocked].
+// A commit waits for no View but of before another commit that failed; where bbolt writes,
+// also if the file outgrows its mapping (4 GiB, or the size of the file on 32-bit
+// systems and on Windows). It waits for [Options.LockTimeout] and then returns [ErrLocked].
 type BoltStore struct {
 	given   string  // the path as the caller has it
 	path    string  // an absolute one: the working directory may change

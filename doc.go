@@ -234,7 +234,7 @@ mostly come in a [RecordError] with table, key and column. Several are joined.
 
 No SQL, no joins. Whole records are read and written. One writer at a time. A key
 has at most 32,768 bytes. What a session adds, changes or deletes is held in memory
-until it is committed. The file shrinks when it is closed, if much of it is free, and
-by [DB.Compact].
+until it is committed. While it is open, as much of the file may be free as is used. It
+shrinks when it is closed, if much of it is free, and by [DB.Compact].
 */
 package userdata
