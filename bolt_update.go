@@ -28,7 +28,13 @@ type directWriter struct {
 	made      int       // how many changes were
 	conflicts []Conflict
 	failed    error // of writing to the file
-	begun     bool  // something was written that is not on free pages
+
+	// This is the transaction when it is formed.
+	next    pages.Meta
+	rest    []pages.Patch // pages that are still to be written
+	flushed bool          // some are written
+	in      *mapping      // has room for all of them
+	begun   bool          // something was written that is not on free pages
 }
 
 // newDirectWriter begins a transaction. Nobody else writes.
@@ -114,14 +120,19 @@ func (w *directWriter) net() []Change {
 }
 
 // build makes the changes. What it writes to is free in the file's state, which stays what it is.
-// An error is of the file's pages, unless failed is set.
+// An error is a conflict, or of the file's pages, unless failed is set.
 func (w *directWriter) build() error {
 	d, m := w.h.direct, w.state.meta
 	net := w.net()
+	size := 0
+	for i := range net {
+		size += len(net[i].Key) + len(net[i].Value)
+	}
+	expected := min(2*uint64(len(net)), m.HighWater) + uint64(size)/uint64(m.PageSize) + pagesBesides
 	var err error
-	w.update, err = d.space.Begin(w.state.in.data, m, d.oldest(), 2*uint64(len(net))+pagesBesides, w.flush)
+	w.update, err = d.space.Begin(w.state.in.data, m, d.oldest(), expected, w.flush)
 	if err != nil {
-		return corruptf("%w", err)
+		return fmt.Errorf("userdata: apply: %w", corruptf("%w", err))
 	}
 	buf := make([]pages.Change, 0, len(net))
 	for len(net) > 0 {
@@ -203,7 +214,10 @@ func (s *BoltStore) attemptDirect(h *boltHandle, calls []*applyCall) (again []*a
 	if w.sets == 0 {
 		return nil
 	}
-	err = s.commitDirect(h, w, calls)
+	err = w.prepare()
+	if err == nil {
+		err = s.commitDirect(h, w, calls)
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -213,47 +227,51 @@ func (s *BoltStore) attemptDirect(h *boltHandle, calls []*applyCall) (again []*a
 	case len(calls) > 1:
 		return calls // one of them may be the reason
 	}
-	fail(calls, err)
+	calls[0].err = err
 	return nil
+}
+
+// prepare forms the transaction.
+func (w *directWriter) prepare() error {
+	err := w.h.guard(func() (err error) {
+		if err = w.build(); err == nil {
+			w.rest, w.flushed, w.next, err = w.update.Finish()
+		}
+		return err
+	})
+	if w.failed != nil {
+		return fmt.Errorf("userdata: apply: %w", w.failed)
+	}
+	if err != nil {
+		return err
+	}
+	if w.in, err = w.h.direct.reach(int64(w.next.HighWater) * w.h.pageSize); err != nil {
+		err = fmt.Errorf("userdata: apply: map file: %w", err)
+	}
+	return err
 }
 
 // commitDirect makes the transaction durable.
 func (s *BoltStore) commitDirect(h *boltHandle, w *directWriter, calls []*applyCall) error {
-	var rest []pages.Patch
-	var flushed bool
-	var m pages.Meta
-	err := h.guard(func() (err error) {
-		if err = w.build(); err == nil {
-			rest, flushed, m, err = w.update.Finish()
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	in, err := h.direct.reach(int64(m.HighWater) * h.pageSize)
-	if err != nil {
-		return fmt.Errorf("map file: %w", err)
-	}
 	w.begun = true
-	sealing, err := s.prepareSeal(h, calls, m.Txid)
+	sealing, err := s.prepareSeal(h, calls, w.next.Txid)
 	if err != nil {
 		return err
 	}
-	listed := sealing && !flushed
+	listed := sealing && !w.flushed
 	if listed {
-		if err := h.direct.grow(int64(m.HighWater) * h.pageSize); err != nil {
+		if err := h.direct.grow(int64(w.next.HighWater) * h.pageSize); err != nil {
 			return err
 		}
 	}
-	for _, p := range rest {
+	for _, p := range w.rest {
 		if err := w.flush(p); err != nil {
 			return err
 		}
 	}
-	page := pages.MetaBytes(w.state.metaPage(w.state.meta.Txid), m)
+	page := pages.MetaBytes(w.state.metaPage(w.state.meta.Txid), w.next)
 	if listed {
-		listed = pages.SealPatches(page, m.Txid, rest)
+		listed = pages.SealPatches(page, w.next.Txid, w.rest)
 	}
 	if !listed {
 		if err := h.sync(); err != nil {
@@ -261,18 +279,18 @@ func (s *BoltStore) commitDirect(h *boltHandle, w *directWriter, calls []*applyC
 		}
 	}
 	if sealing && !listed {
-		pages.SealDurable(page, m.Txid, false)
+		pages.SealDurable(page, w.next.Txid, false)
 	}
-	if _, err := s.own.WriteAt(page, int64(m.Txid&1)*h.pageSize); err != nil {
+	if _, err := s.own.WriteAt(page, int64(w.next.Txid&1)*h.pageSize); err != nil {
 		return fmt.Errorf("write meta page: %w", pathless(err))
 	}
 	if err := h.sync(); err != nil {
 		return err
 	}
 	w.update.Done()
-	if err := h.direct.publish(in, m); err != nil {
+	if err := h.direct.publish(w.in, w.next); err != nil {
 		return err
 	}
-	s.committed(h, m.Txid)
+	s.committed(h, w.next.Txid)
 	return nil
 }

@@ -41,7 +41,7 @@ type rewriter struct {
 	tail  bool   // all that is put goes behind all that is there
 	saw   func(key, before, after []byte)
 
-	spare [][]item // for use
+	deletes bool // some changes are deletes, without which no branch is left with one child
 }
 
 // tailFill is how full, in percent, a page is left that is divided because entries were added
@@ -74,20 +74,28 @@ func (t *rewriter) saves(a, b *rewritten) bool {
 
 // get returns an empty list.
 func (t *rewriter) get() []item {
-	if n := len(t.spare); n > 0 {
-		list := t.spare[n-1]
-		t.spare = t.spare[:n-1]
-		return list[:0]
+	s := t.u.space
+	if n := len(s.lists); n > 0 {
+		list := s.lists[n-1]
+		s.lists = s.lists[:n-1]
+		return list
 	}
 	return make([]item, 0, 64)
 }
 
 // put takes back a list.
 func (t *rewriter) put(list []item) {
-	if list != nil {
-		t.spare = append(t.spare, list)
+	if s := t.u.space; list != nil && len(s.lists) < maxLists && cap(list) <= maxListItems {
+		clear(list)
+		s.lists = append(s.lists, list[:0])
 	}
 }
+
+// maxLists and maxListItems bound what is kept for the next rewriter, by 256 KiB.
+const (
+	maxLists     = 16
+	maxListItems = 256
+)
 
 // page makes the changes to a page and those below it, and gives it free.
 func (t *rewriter) page(id uint64, depth int, changes []Change) (n rewritten, err error) {
@@ -342,6 +350,7 @@ func (j *joiner) end() error {
 // tree makes the changes to a bucket's tree, and returns its new root page, or the bytes of
 // an inline bucket's page if it has become so small.
 func (t *rewriter) tree(tree *Tree, changes []Change) (root uint64, inline []byte, err error) {
+	t.deletes = slices.ContainsFunc(changes, func(ch Change) bool { return ch.Value == nil })
 	var n rewritten
 	if tree.inline.b != nil {
 		if n, err = t.leaf(&tree.inline, changes); err != nil {
@@ -498,7 +507,7 @@ func (t *rewriter) pack(out []item, n *rewritten) (_ []item, err error) {
 	rest, total := n.items, sizeOf(n.items)
 	for first := true; len(rest) > 0 || first; first = false {
 		count, size := t.group(rest, total, n.leaf)
-		id, err := t.u.write(rest[:count], headerSize+size, n.leaf)
+		id, err := t.u.write(rest[:count], headerSize+size, n.leaf, t.deletes)
 		if err != nil {
 			return out, err
 		}

@@ -17,6 +17,7 @@ type Space struct {
 	other   []Run
 	room    []byte
 	patches []Patch
+	lists   [][]item
 }
 
 // A freed is the pages that the state before a transaction has, and that after it has not.

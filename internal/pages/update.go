@@ -117,8 +117,9 @@ func (t *Tree) endsBefore(key []byte) (bool, error) {
 // drop says that the next state has not the pages.
 func (u *Update) drop(first, count uint64) { u.dropped = append(u.dropped, Run{first, count}) }
 
-// write writes a page with the items, which takes so many bytes, and returns its number.
-func (u *Update) write(items []item, size int, leaf bool) (id uint64, err error) {
+// write writes a page with the items, which takes so many bytes, and returns its number. The
+// items of a branch are kept, for mend, if that is asked for.
+func (u *Update) write(items []item, size int, leaf, keep bool) (id uint64, err error) {
 	kind := uint16(leafPage)
 	if !leaf {
 		kind = branchPage
@@ -128,7 +129,7 @@ func (u *Update) write(items []item, size int, leaf bool) (id uint64, err error)
 		return 0, err
 	}
 	fillPage(b, header{id: id, flags: kind, overflow: uint32(len(b)>>u.file.shift) - 1}, items)
-	if !leaf {
+	if !leaf && keep {
 		if u.branches == nil {
 			u.branches = map[uint64]branch{}
 		}
