@@ -93,8 +93,8 @@ func (t *rewriter) put(list []item) {
 
 // maxLists and maxListItems bound what is kept for the next rewriter, by 256 KiB.
 const (
-	maxLists     = 16
-	maxListItems = 256
+	maxLists     = 8
+	maxListItems = 512
 )
 
 // page makes the changes to a page and those below it, and gives it free.

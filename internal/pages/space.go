@@ -139,12 +139,17 @@ type taker struct {
 	picked int     // how often a run was asked for
 }
 
-// A long run has longRun pages. From a share of the file, or some pages if that is more,
-// free pages are taken also where they are one by one.
+// A long run has longRun pages. The file may grow for the sake of speed while less of it is
+// free than used, or than sparePages for each page that the transaction takes: the list
+// of what is free is written by each transaction, which would cost a small one more than
+// it gains. It may always have leastSpare pages.
+//
+// When half of a file is free, and scattered pages of it change, the runs that are found
+// have seven pages; with a third three, with a fifth two.
 const (
 	longRun    = 32
-	spareShare = 1
-	sparePages = 64
+	sparePages = 400
+	leastSpare = 64
 )
 
 // newTaker returns a taker for a transaction that probably takes so many pages.
@@ -152,7 +157,7 @@ func newTaker(s *Space, high, expected uint64) *taker {
 	t := &taker{free: append(s.other[:0], s.free...), high: high, enough: min(max(expected, 1), longRun)}
 	s.other = nil
 	unused := countPages(s.free) + s.pendingPages()
-	if most := max((high-min(unused, high))/spareShare, sparePages); most > unused {
+	if most := max(min(high-min(unused, high), expected*sparePages), leastSpare); most > unused {
 		t.spare = most - unused
 	}
 	t.at = t.pick()
