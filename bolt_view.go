@@ -82,18 +82,50 @@ func (p *pin) end() {
 // ErrCorrupt.
 func (p *pin) view(fn func(Snapshot) error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		r := recover()
-		if r == nil {
-			return // or Goexit
-		}
-		fault, ok := r.(interface{ Addr() uintptr })
-		if !ok || !p.snap.file.Has(fault.Addr()) {
-			panic(r)
-		}
-		err = corruptf("the file is shorter than it says, or can't be read: %v", r)
-	}()
+	defer p.caught(&err)
 	return fn(p.snap)
+}
+
+// caught is for view, to be deferred.
+func (p *pin) caught(err *error) {
+	r := recover()
+	if r == nil {
+		return // or Goexit
+	}
+	fault, ok := r.(interface{ Addr() uintptr })
+	if !ok || !p.snap.file.Has(fault.Addr()) {
+		panic(r)
+	}
+	*err = corruptf("the file is shorter than it says, or can't be read: %v", r)
+}
+
+// valueCopy is a View of one value: it returns a copy of that, nil for nothing, with a
+// copy of the key behind its end.
+func (s *BoltStore) valueCopy(ctx context.Context, bucket string, key []byte) (value []byte, err error) {
+	if err := s.calls.enter(); err != nil {
+		return nil, err
+	}
+	defer s.calls.leave()
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("userdata: view: %w", err)
+	}
+	p, err := s.beginView(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("userdata: view: %s: %w", s.path, err)
+	}
+	defer s.endView(p)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer p.caught(&err)
+	return copyValue(p.snap, bucket, key)
+}
+
+// copyValue returns what valueCopy does, from a snapshot.
+func copyValue(snap Snapshot, bucket string, key []byte) ([]byte, error) {
+	v, err := snap.Get(bucket, key)
+	if v == nil {
+		return nil, err
+	}
+	return append(append(make([]byte, 0, len(v)+len(key)), v...), key...)[:len(v)], err
 }
 
 // snapshot runs fn with a snapshot of the file.
@@ -111,24 +143,20 @@ func (s *BoltStore) beginView(ctx context.Context) (*pin, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
-	var h *boltHandle
-	var p *pin
-	err := s.await(ctx, 0, func() bool {
-		if s.held {
-			return false
+	s.mu.Lock()
+	h, p, counted := s.countIn()
+	s.mu.Unlock()
+	if !counted {
+		err := s.await(ctx, 0, func() bool {
+			h, p, counted = s.countIn()
+			return counted
+		})
+		if err != nil {
+			s.leave()
+			return nil, err
 		}
-		h, p = s.handle, s.handle.pin
-		h.views++
-		s.viewing++
-		if p != nil {
-			p.users++
-		}
-		return true
-	})
-	if err != nil {
-		s.leave()
-		return nil, err
 	}
+	var err error
 	if p == nil {
 		if p, err = h.begin(); err != nil {
 			s.countOut(h)
@@ -137,6 +165,21 @@ func (s *BoltStore) beginView(ctx context.Context) (*pin, error) {
 		s.keep(p)
 	}
 	return p, nil
+}
+
+// countIn counts a read in, unless reads have to wait. It returns the handle, and the pin if
+// there is one. The caller has the store's lock.
+func (s *BoltStore) countIn() (h *boltHandle, p *pin, counted bool) {
+	if s.held {
+		return nil, nil, false
+	}
+	h, p = s.handle, s.handle.pin
+	h.views++
+	s.viewing++
+	if p != nil {
+		p.users++
+	}
+	return h, p, true
 }
 
 // keep lets further reads use the pin, unless a read may have seen a later state

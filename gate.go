@@ -1,45 +1,44 @@
 package userdata
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // A callGate counts the calls under way and lets no more in once it is shut. An
 // RWMutex would not do: a View within a View would wait behind a Close that
 // waits for the outer one. It is safe for concurrent use; the zero value is open.
 type callGate struct {
-	mu      sync.Mutex
-	calls   int
-	drained chan struct{} // made when the gate is shut, closed when calls is 0 then
+	state   atomic.Int64  // how many calls are under way, and gateShut
+	drained chan struct{} // made when the gate is shut, closed when there are no calls then
+	once    sync.Once     // closes it
 }
+
+// gateShut is in the state of a gate that is shut.
+const gateShut = 1 << 62
 
 // enter counts a call in. Its error is ErrClosed.
 func (g *callGate) enter() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.drained != nil {
+	if g.state.Add(1) >= gateShut {
+		g.leave()
 		return errClosedStore
 	}
-	g.calls++
 	return nil
 }
 
 // leave counts a call out.
 func (g *callGate) leave() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.calls--
-	if g.drained != nil && g.calls == 0 {
-		close(g.drained)
+	if g.state.Add(-1) == gateShut {
+		g.once.Do(func() { close(g.drained) })
 	}
 }
 
 // shut refuses further calls. The channel that it returns is closed when those
 // under way have ended. It is called once.
 func (g *callGate) shut() <-chan struct{} {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	g.drained = make(chan struct{})
-	if g.calls == 0 {
-		close(g.drained)
-	}
+	g.state.Add(1)
+	g.state.Add(gateShut)
+	g.leave()
 	return g.drained
 }

@@ -444,16 +444,23 @@ func (s *Session) readValue(ctx context.Context, t *table, key []byte) (value []
 	if echoes {
 		start = time.Now()
 	}
-	err = s.read(ctx, func(snap Snapshot) error {
-		v, err := snap.Get(t.name, key)
-		if v != nil {
-			value = append(append(make([]byte, 0, len(v)+len(key)), v...), key...)[:len(v)] // see load
-		}
-		return err
-	})
+	if store, plain := s.db.store.(*BoltStore); plain && s.snapshot == nil && !s.serializable {
+		value, err = store.valueCopy(ctx, t.name, key)
+	} else {
+		value, err = s.readCopy(ctx, t, key)
+	}
 	if err == nil && echoes {
 		s.db.echoGet(ctx, t, key, value, start)
 	}
+	return value, err
+}
+
+// readCopy is readValue in the session's own way to read.
+func (s *Session) readCopy(ctx context.Context, t *table, key []byte) (value []byte, err error) {
+	err = s.read(ctx, func(snap Snapshot) (err error) {
+		value, err = copyValue(snap, t.name, key)
+		return err
+	})
 	return value, err
 }
 
