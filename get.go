@@ -12,12 +12,20 @@ func tableOf[T any](s *Session, t *Table[T]) (*table, error) {
 	if t.err != nil {
 		return nil, t.err
 	}
+	for _, im := range s.tables[:min(len(s.tables), fewTables)] {
+		if own := im.table; own.recordType == t.table.recordType && own.name == t.name {
+			return own, nil
+		}
+	}
 	own := s.db.tables[t.name]
 	if own == nil || own.recordType != t.table.recordType {
 		return nil, fmt.Errorf("userdata: table %s: %w", t.name, invalidf("it was not given to Open"))
 	}
 	return own, nil
 }
+
+// fewTables is how many tables of a session are looked through faster than a map.
+const fewTables = 3
 
 // Get returns the record under the key: the session's own if it tracks it, with
 // whatever was changed in it, and else the store's. The key is of the key
