@@ -56,11 +56,11 @@ func (g goal) verdict(res *result) string {
 // reasons say why this package may be behind a peer or its goal in an op. They are
 // shown where it is.
 var reasons = map[string]string{
-	"load": `A commit of scattered keys rewrites whole pages of the tree, one system call each; SQLite and pebble append to a log and write the tree later.
+	"load": `A commit of scattered keys writes nearly all pages of the tree anew; pebble appends to a log and writes the tree later.
 This package also finds and compares what each key has, checksums each record, and keeps the sums of its buckets.`,
 	"close":       `What the load left free is cut off the file, after pages have moved from its end; raw bbolt only unmaps it. SQLite and pebble write their logs to the tree or a table.`,
-	"size":        `Random keys leave bbolt's pages two thirds full, and no commit fills them; what commits left free Close has cut off. SQLite writes pages in place; pebble compresses its blocks.`,
-	"open":        `The meta pages and the list of free pages are checked, and the schema is compared; SQLite and others trust what they find. Raw bbolt puts all free pages into a map, for which this package waits until the first write.`,
+	"size":        `A commit fills the pages that it writes; what commits left free Close has cut off. SQLite keeps no key twice in its index, and writes pages in place; pebble compresses its blocks.`,
+	"open":        `The meta pages and the list of free pages are checked, and the schema is compared; SQLite and others trust what they find. Raw bbolt puts all free pages into a map, where this package keeps a list.`,
 	"get":         `Most of a get in a large file is waiting for memory, page by page, which is the same for all that use bbolt's pages; a session, its identity map and the checksum come on top.`,
 	"session":     `The session keeps what it read, with a copy to compare with later.`,
 	"tracked":     `The identity map is looked up by the table and the key, under a check that the session is used by one goroutine.`,
@@ -69,8 +69,8 @@ This package also finds and compares what each key has, checksums each record, a
 	"index":       `An index entry has the key, so each record is one more descent of the tree, as with raw bbolt; and each is compared with its checksum and with the entry, and tracked.`,
 	"filter":      `Every record's checksum is compared before its column is looked at.`,
 	"clean":       `Every plain field is compared with what was read.`,
-	"commit":      `The one sync writes some ten scattered pages, which bbolt forms for each commit; SQLite and pebble append to a log and sync that.`,
+	"commit":      `The one sync writes some ten pages, most beside each other; SQLite and pebble append a few hundred bytes to a log and sync that.`,
 	"ordered":     `Committers share a commit, whose sync sets the floor; pebble syncs one log once, and forms its tree later.`,
-	"random":      `Committers share a commit, but scattered keys touch a page each, and each page is a write; pebble appends to one log, and forms its tree later.`,
-	"change":      `Scattered records are a page each, and each page is a write before the two syncs; SQLite and pebble append to a log.`,
+	"random":      `Committers share a commit, but scattered keys touch a page each, which is written whole; pebble appends to one log, and forms its tree later.`,
+	"change":      `Scattered records are a page each, which is read, formed anew and written whole; pebble appends to a log.`,
 }
