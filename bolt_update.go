@@ -218,9 +218,13 @@ func (s *BoltStore) attemptDirect(h *boltHandle, calls []*applyCall) (again []*a
 	if err == nil {
 		err = s.commitDirect(h, w, calls)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	if w.in != nil && w.in.states == 0 { // mapped for what was not to be
+		err = errors.Join(err, unmapFile(w.in.data))
+	}
+	switch {
 	case w.begun:
 		h.broken = true
 		return s.settle(calls, w.state.meta.Txid+1, err)
