@@ -44,7 +44,7 @@ type directState struct {
 // A mapping is the mapped file, from its beginning on. It may be longer.
 type mapping struct {
 	data   []byte
-	states int // that are in it
+	states int // that are in it, under the lock of their file
 }
 
 // goesDirect reports whether the store reads and writes the file without bbolt, whose state
@@ -106,23 +106,20 @@ func (d *directFile) reach(size int64) (*mapping, error) {
 	return d.mapFile(size, true)
 }
 
-// grow makes the file so long, and somewhat longer, and makes that durable: a meta page that
+// grow makes the file so long, and somewhat longer, and reports whether it was not: a meta page that
 // is durable before the pages that it leads to must not lead beyond the end of the file. It
 // writes the bytes, since what is written to where nothing was takes a disk longer to
 // make durable, in each of the next commits.
-func (d *directFile) grow(size int64) error {
+func (d *directFile) grow(size int64) (grew bool, err error) {
 	if size <= d.size {
-		return nil
+		return false, nil
 	}
 	more := min(max(size/8, minFileGrowth), maxZeros) &^ (minFileGrowth - 1)
-	_, err := d.own.WriteAt(make([]byte, size+more-d.size), d.size)
+	_, err = d.own.WriteAt(make([]byte, size+more-d.size), d.size)
 	if err != nil { // perhaps the disk has no more than that
 		_, err = d.own.WriteAt(make([]byte, size-d.size), d.size)
 	}
-	if err != nil {
-		return fmt.Errorf("write pages: %w", pathless(err))
-	}
-	return syncData(d.own)
+	return true, err
 }
 
 // maxZeros bounds by how many bytes a file grows for later small commits.
@@ -135,10 +132,10 @@ func (d *directFile) publish(in *mapping, m pages.Meta) error {
 	if err != nil {
 		return corruptf("%w", err)
 	}
-	in.states++
 	st := &directState{meta: m, in: in, snap: &boltSnapshot{version: m.Txid + 1, file: file}}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	in.states++
 	d.states = append(d.states, st)
 	return d.tidy()
 }
@@ -167,11 +164,16 @@ func (d *directFile) leave(st *directState) error {
 	return d.tidy()
 }
 
-// oldest returns the number of the oldest transaction whose state is in use, or of the last.
-func (d *directFile) oldest() uint64 {
+// inUse returns the numbers of the transactions whose states are in use, and of the last.
+func (d *directFile) inUse() (all []uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.states[0].meta.Txid
+	for _, st := range d.states {
+		if n := len(all); n == 0 || all[n-1] != st.meta.Txid { // not that of a state mapped twice
+			all = append(all, st.meta.Txid)
+		}
+	}
+	return all
 }
 
 // tidy forgets states that are no longer in use, and unmaps what none of the others needs. The
@@ -228,6 +230,9 @@ func (st *directState) writeTo(w *contextWriter) (n int64, err error) {
 	size := int64(st.meta.PageSize)
 	w.total = int64(st.meta.HighWater) * size
 	template := st.metaPage(st.meta.Txid)
+	if other := st.metaPage(st.meta.Txid + 1); pages.MetaAt(other, st.meta.Txid&1^1) == st.meta { // as in a backup that bbolt made
+		template = other
+	}
 	for slot := range uint64(2) {
 		m := st.meta
 		m.Txid -= slot

@@ -1,10 +1,12 @@
 package userdata_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -159,4 +161,115 @@ func changedBeforeFirstWrite(t *testing.T, commits int) {
 	if diff := cmp.Diff(data, got); diff != "" {
 		t.Error("the refused commit has written")
 	}
+}
+
+// What a large commit reserves for its list of free pages, and does not need, is not counted: the
+// list has the length that is expected of it, also when all is deleted at once.
+func TestFreelistAfterDeletes(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{100, 5_000, 26_000} {
+		s := openBolt(t)
+		var puts, deletes userdata.ChangeSet
+		for i := range n {
+			key := fmt.Appendf(nil, "%08d", i)
+			puts.Changes = append(puts.Changes, userdata.Change{Bucket: "b", Key: key, Value: make([]byte, 100)})
+			deletes.Changes = append(deletes.Changes, userdata.Change{Bucket: "b", Key: key})
+		}
+		ok(t, s.Apply(t.Context(), &puts))
+		ok(t, s.Apply(t.Context(), &deletes))
+		killed := filepath.Join(t.TempDir(), "killed.db")
+		ok(t, os.WriteFile(killed, fileBytes(t, s.Path()), 0o600))
+		wantContents(t, openBoltFile(t, killed, nil), map[string]map[string]string{"b": {}})
+	}
+}
+
+// Views begin and end while the states that they use come and go. The race detector looks on.
+func TestViewsDuringCommits(t *testing.T) {
+	t.Parallel()
+	s := openBolt(t)
+	put(t, s, "a", "k", "0")
+	done := make(chan struct{})
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() {
+			for last := 0; ; {
+				err := s.View(t.Context(), func(snap userdata.Snapshot) error {
+					value, err := snap.Get("a", []byte("k"))
+					if n, _ := strconv.Atoi(string(value)); n < last {
+						t.Errorf("a View sees %d after %d", n, last)
+					} else {
+						last = n
+					}
+					return err
+				})
+				if err != nil {
+					t.Errorf("View: got %v, want nil", err)
+				}
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for i := range 300 {
+		put(t, s, "a", "k", fmt.Sprint(i+1))
+	}
+	close(done)
+	group.Wait()
+}
+
+// The conflict of a set that is alone, which is found while it is made, is that of one among
+// others, and of a store in memory.
+func TestConflictAlone(t *testing.T) {
+	t.Parallel()
+	set := &userdata.ChangeSet{Changes: []userdata.Change{
+		{Bucket: "a", Key: []byte("1"), Expect: userdata.ExpectBytes, Before: []byte("x")},
+		{Bucket: "a", Key: []byte("2"), Value: []byte("y")},
+		{Bucket: "b", Key: []byte("1"), Value: []byte("y"), Expect: userdata.ExpectNothing},
+		{Bucket: "missing", Key: []byte("1"), Expect: userdata.ExpectBytes, Before: []byte("x")},
+	}}
+	outcome := func(s userdata.Store, apply func() error) string {
+		ok(t, s.Apply(t.Context(), &userdata.ChangeSet{Changes: []userdata.Change{
+			{Bucket: "a", Key: []byte("1"), Value: []byte("z")}, {Bucket: "b", Key: []byte("1"), Value: []byte("z")},
+		}}))
+		err := apply()
+		conflict, is := err.(*userdata.ConflictError)
+		if !is {
+			t.Fatalf("got %T: %v, want a ConflictError", err, err)
+		}
+		return fmt.Sprint(err, conflict.Conflicts)
+	}
+	mem, alone, among := userdata.NewMemStore(), openBolt(t), openBolt(t)
+	want := outcome(mem, func() error { return mem.Apply(t.Context(), set) })
+	if got := outcome(alone, func() error { return alone.Apply(t.Context(), set) }); got != want {
+		t.Errorf("alone: got %s, want %s", got, want)
+	}
+	got := outcome(among, func() error {
+		return together(t, among, []*userdata.ChangeSet{change("other", "x", userdata.ExpectAnything), set})[1]
+	})
+	if got != want {
+		t.Errorf("among others: got %s, want %s", got, want)
+	}
+}
+
+// A backup that bbolt made may have its last meta page in the place of the other one.
+func TestBackupOfWrongSlot(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "copy")
+	db, err := bbolt.Open(filepath.Join(dir, "a"), 0o600, nil)
+	ok(t, err)
+	ok(t, db.Update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket([]byte("b"))
+		return errors.Join(err, b.Put([]byte("k"), []byte("v")))
+	}))
+	ok(t, db.Update(func(*bbolt.Tx) error { return nil }))
+	ok(t, db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(path, 0o600) }))
+	ok(t, db.Close())
+	overwrite(t, path, int64(os.Getpagesize()), make([]byte, os.Getpagesize()))
+	s := openBoltFile(t, path, &userdata.Options{ReadOnly: true})
+	ok(t, s.Backup(t.Context(), path+".backup"))
+	wantContents(t, openBoltFile(t, path+".backup", nil), map[string]map[string]string{"b": {"k": "v"}})
 }

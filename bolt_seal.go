@@ -29,16 +29,20 @@ const (
 // seals reports whether small commits of the store get a seal.
 func (s *BoltStore) seals() bool { return s.own != nil && !s.opts.Shared && !s.opts.ReadOnly }
 
-// prepareSeal makes ready for a commit of the calls, and reports whether it
-// is to have a seal. The transaction before is durable, and its seal says what the next
-// one will have: before that is written.
-func (s *BoltStore) prepareSeal(h *boltHandle, calls []*applyCall, txid uint64) (bool, error) {
+// sealable reports whether a commit of the calls gets a seal.
+func sealable(calls []*applyCall) bool {
 	changes, size := 0, 0
 	for _, c := range calls {
 		changes += len(c.changes.Changes)
 		size += c.size()
 	}
-	small := h.direct != nil && changes <= maxSealedChanges && size <= maxSealedBytes
+	return changes <= maxSealedChanges && size <= maxSealedBytes
+}
+
+// prepareSeal makes ready for a commit, which is small or not, and reports whether it
+// is to have a seal. The transaction before is durable, and its seal says what the next
+// one will have: before that is written.
+func (s *BoltStore) prepareSeal(h *boltHandle, small bool, txid uint64) (bool, error) {
 	switch {
 	case small && !s.sealed:
 		err := s.demandSeal(h, txid-1)

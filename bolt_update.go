@@ -34,6 +34,7 @@ type directWriter struct {
 	rest    []pages.Patch // pages that are still to be written
 	flushed bool          // some are written
 	in      *mapping      // has room for all of them
+	grew    bool          // the file was made longer
 	begun   bool          // something was written that is not on free pages
 }
 
@@ -116,6 +117,7 @@ func (w *directWriter) net() []Change {
 			last = append(last, w.changes[i])
 		}
 	}
+	w.changes, w.sets = last, 1
 	return last
 }
 
@@ -130,7 +132,7 @@ func (w *directWriter) build() error {
 	}
 	expected := min(2*uint64(len(net)), m.HighWater) + uint64(size)/uint64(m.PageSize) + pagesBesides
 	var err error
-	w.update, err = d.space.Begin(w.state.in.data, m, d.oldest(), expected, w.flush)
+	w.update, err = d.space.Begin(w.state.in.data, m, d.inUse(), expected, w.flush)
 	if err != nil {
 		return fmt.Errorf("userdata: apply: %w", corruptf("%w", err))
 	}
@@ -214,15 +216,20 @@ func (s *BoltStore) attemptDirect(h *boltHandle, calls []*applyCall) (again []*a
 	if w.sets == 0 {
 		return nil
 	}
-	err = w.prepare()
+	small := sealable(calls)
+	err = w.prepare(small)
+	if space := h.direct.space; w.failed != nil && !space.Tight { // the disk may be full, and pages free
+		space.Tight = true
+		err = w.prepare(small)
+	}
 	if err == nil {
-		err = s.commitDirect(h, w, calls)
+		err = s.commitDirect(h, w, small)
 	}
 	if err == nil {
 		return nil
 	}
-	if w.in != nil && w.in.states == 0 { // mapped for what was not to be
-		err = errors.Join(err, unmapFile(w.in.data))
+	if unmapping := w.unmap(); unmapping != nil {
+		err = errors.Join(err, unmapping)
 	}
 	switch {
 	case w.begun:
@@ -235,37 +242,45 @@ func (s *BoltStore) attemptDirect(h *boltHandle, calls []*applyCall) (again []*a
 	return nil
 }
 
-// prepare forms the transaction.
-func (w *directWriter) prepare() error {
+// prepare forms the transaction, and writes its pages: to where nothing is in the file's state,
+// so that nothing has to be mended if that fails.
+func (w *directWriter) prepare(small bool) error {
+	w.made, w.conflicts, w.failed = 0, nil, w.unmap()
 	err := w.h.guard(func() (err error) {
 		if err = w.build(); err == nil {
 			w.rest, w.flushed, w.next, err = w.update.Finish()
 		}
 		return err
 	})
+	if err == nil {
+		err = w.writeRest(small)
+	}
 	if w.failed != nil {
-		return fmt.Errorf("userdata: apply: %w", w.failed)
-	}
-	if err != nil {
-		return err
-	}
-	if w.in, err = w.h.direct.reach(int64(w.next.HighWater) * w.h.pageSize); err != nil {
-		err = fmt.Errorf("userdata: apply: map file: %w", err)
+		err = fmt.Errorf("userdata: apply: %w", errnoOf(w.failed))
 	}
 	return err
 }
 
-// commitDirect makes the transaction durable.
-func (s *BoltStore) commitDirect(h *boltHandle, w *directWriter, calls []*applyCall) error {
-	w.begun = true
-	sealing, err := s.prepareSeal(h, calls, w.next.Txid)
-	if err != nil {
-		return err
+// unmap ends a mapping that was made for what is not to be.
+func (w *directWriter) unmap() (err error) {
+	if w.in != nil && w.in != w.state.in {
+		err = unmapFile(w.in.data)
 	}
-	listed := sealing && !w.flushed
-	if listed {
-		if err := h.direct.grow(int64(w.next.HighWater) * h.pageSize); err != nil {
-			return err
+	w.in = nil
+	return err
+}
+
+// writeRest writes the pages that are not written, and makes room for all in the mapping and, for a
+// small commit, in the file.
+func (w *directWriter) writeRest(small bool) (err error) {
+	d, end := w.h.direct, int64(w.next.HighWater)*w.h.pageSize
+	if w.in, err = d.reach(end); err != nil {
+		return fmt.Errorf("userdata: apply: map file: %w", err)
+	}
+	if small && !w.flushed {
+		if w.grew, err = d.grow(end); err != nil {
+			w.failed = fmt.Errorf("write pages: %w", pathless(err))
+			return w.failed
 		}
 	}
 	for _, p := range w.rest {
@@ -273,10 +288,23 @@ func (s *BoltStore) commitDirect(h *boltHandle, w *directWriter, calls []*applyC
 			return err
 		}
 	}
-	page := pages.MetaBytes(w.state.metaPage(w.state.meta.Txid), w.next)
-	if listed {
-		listed = pages.SealPatches(page, w.next.Txid, w.rest)
+	return nil
+}
+
+// commitDirect makes the transaction durable, whose pages are written.
+func (s *BoltStore) commitDirect(h *boltHandle, w *directWriter, small bool) error {
+	w.begun = true
+	if w.grew {
+		if err := h.sync(); err != nil {
+			return err
+		}
 	}
+	sealing, err := s.prepareSeal(h, small, w.next.Txid)
+	if err != nil {
+		return err
+	}
+	page := pages.MetaBytes(w.state.metaPage(w.state.meta.Txid), w.next)
+	listed := sealing && !w.flushed && pages.SealPatches(page, w.next.Txid, w.rest)
 	if !listed {
 		if err := h.sync(); err != nil {
 			return err
@@ -292,6 +320,9 @@ func (s *BoltStore) commitDirect(h *boltHandle, w *directWriter, calls []*applyC
 		return err
 	}
 	w.update.Done()
+	if w.next.HighWater > w.state.meta.HighWater {
+		h.direct.space.Tight = false
+	}
 	if err := h.direct.publish(w.in, w.next); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -84,6 +85,42 @@ func wantHolds(t *testing.T, s engineStore, want records) {
 	t.Helper()
 	if got, err := s.read(); err != nil || !maps.Equal(got, want) {
 		t.Fatalf("got %s, %v", difference(got, []records{want}), err)
+	}
+}
+
+// On a full disk a file goes on with the pages of it that are free: what is deleted makes room.
+func TestDiskFullOfOthers(t *testing.T) {
+	t.Parallel()
+	dir := mountTmpfs(t, 3<<20)
+	s := openBoltFile(t, filepath.Join(dir, dbName), nil)
+	key := func(i int) string { return fmt.Sprintf("%06d", i) }
+	rng := rand.New(rand.NewPCG(1, 4))
+	for at := 0; at < 6000; at += 500 {
+		set := &userdata.ChangeSet{}
+		for i := range 500 {
+			set.Changes = append(set.Changes, userdata.Change{Bucket: "a", Key: []byte(key(at + i)), Value: make([]byte, 100)})
+		}
+		ok(t, s.Apply(t.Context(), set))
+	}
+	for range 30 { // so that much of the file is free, and could be more
+		put(t, s, "a", key(rng.IntN(6000)), strings.Repeat("x", 100))
+	}
+	others, err := os.Create(filepath.Join(dir, "others"))
+	ok(t, err)
+	defer others.Close()
+	for err == nil {
+		_, err = others.Write(make([]byte, 4096))
+	}
+	for i := range 300 {
+		ok(t, s.Apply(t.Context(), change(key(rng.IntN(6000)), "", userdata.ExpectAnything)))
+		set := change(key(rng.IntN(6000)), "", userdata.ExpectAnything)
+		set.Changes[0].Value = nil
+		if err := s.Apply(t.Context(), set); err != nil {
+			t.Fatalf("delete %d: got %v, want nil", i, err)
+		}
+	}
+	if n := userdata.Handles(s); n != 1 {
+		t.Errorf("got %d handles, want 1: nothing had to be mended", n)
 	}
 }
 

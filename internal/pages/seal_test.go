@@ -78,7 +78,7 @@ func TestSeal(t *testing.T) {
 	}
 	for range commits {
 		after := bytes.Clone(before)
-		u, err := space.Begin(after, m, m.Txid, 4, func(pages.Patch) error { t.Fatal("more than a small commit"); return nil })
+		u, err := space.Begin(after, m, []uint64{m.Txid}, 4, func(pages.Patch) error { t.Fatal("more than a small commit"); return nil })
 		if err != nil {
 			t.Fatal(err)
 		}

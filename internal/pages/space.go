@@ -10,8 +10,17 @@ import (
 // those that the next one may take, and those that it may not, since somebody may still
 // read a state that has them. It is not safe for concurrent use.
 type Space struct {
-	free    []Run // ascending, none beside another
-	pending []freed
+	list Run   // the pages of the freelist
+	free []Run // ascending, none beside another
+
+	fresh    []freed           // by the last transaction
+	held     []freed           // before, and somebody read a state that has them
+	heldRuns []Run             // the same, ascending
+	older    []uint64          // the states before the last one that are read
+	births   map[uint64]uint64 // the transactions that wrote pages while there were such; nil if there are none
+
+	// Tight tells that the file can't grow: free pages are taken also where they are one by one.
+	Tight bool
 
 	// These are for the next Update, so that it need not make them.
 	other   []Run
@@ -20,10 +29,16 @@ type Space struct {
 	lists   [][]item
 }
 
-// A freed is the pages that the state before a transaction has, and that after it has not.
+// A freed is pages that the states from one transaction to before another have.
 type freed struct {
-	txid uint64
-	runs []Run // ascending, none beside another
+	born, txid uint64 // born is 0 if it is not known
+	runs       []Run  // ascending, none beside another
+}
+
+// in reports whether one of the states, which ascend, has them.
+func (f *freed) in(states []uint64) bool {
+	i, _ := slices.BinarySearch(states, f.born)
+	return i < len(states) && states[i] < f.txid
 }
 
 // NewSpace reads the freelist of m. Nobody reads an earlier state. An error says what is
@@ -33,9 +48,12 @@ func NewSpace(data []byte, m Meta) (*Space, error) {
 	if err != nil {
 		return nil, pageError(m.Freelist, err)
 	}
-	s := &Space{}
-	last := uint64(firstPage - 1)
 	own := Run{m.Freelist, uint64(headerOf(data[m.Freelist*uint64(m.PageSize):]).overflow) + 1}
+	if own.Count > m.HighWater-own.First {
+		return nil, pageError(m.Freelist, fmt.Errorf("%w: %d more", errOverflow, own.Count-1))
+	}
+	s := &Space{list: own}
+	last := uint64(firstPage - 1)
 	for i := range list.len() {
 		id := list.at(i)
 		switch {
@@ -52,24 +70,67 @@ func NewSpace(data []byte, m Meta) (*Space, error) {
 	return s, nil
 }
 
-// release lets the next transaction take what no state from oldest on has.
-func (s *Space) release(oldest uint64) {
-	n := 0
-	for n < len(s.pending) && s.pending[n].txid <= oldest {
-		n++
+// release lets the next transaction take what none of the states has that are read. They
+// ascend; the last is that of the last transaction.
+func (s *Space) release(states []uint64) {
+	older := states[:len(states)-1]
+	var runs []Run
+	for _, f := range s.fresh {
+		if f.in(older) {
+			s.held, s.heldRuns = append(s.held, f), mergeRuns(s.heldRuns, f.runs)
+		} else {
+			runs = append(runs, f.runs...)
+		}
 	}
-	if n == 0 {
+	s.fresh = s.fresh[:0]
+	if !slices.Equal(older, s.older) {
+		s.older = slices.Clone(older)
+		s.held = slices.DeleteFunc(s.held, func(f freed) bool {
+			if f.in(older) {
+				return false
+			}
+			runs = append(runs, f.runs...)
+			return true
+		})
+		s.heldRuns = joinedRuns(s.held)
+	}
+	if len(older) == 0 {
+		s.births = nil
+	} else if s.births == nil {
+		s.births = map[uint64]uint64{}
+	}
+	if len(runs) > 0 {
+		s.free, s.other = appendMerged(s.other[:0], s.free, sortRuns(runs)), s.free
+	}
+}
+
+// note takes notice of the pages that a transaction took, and of those that the next state
+// has not. Who reads an old state does not have what was written after it.
+func (s *Space) note(txid uint64, taken, dropped []Run) {
+	if s.births == nil {
+		s.fresh = append(s.fresh, freed{txid: txid, runs: dropped})
 		return
 	}
-	s.free, s.other = appendMerged(s.other[:0], s.free, joinedRuns(s.pending[:n])), s.free
-	s.pending = append(s.pending[:0], s.pending[n:]...)
+	for _, r := range taken {
+		for id := range r.Count {
+			s.births[r.First+id] = txid
+		}
+	}
+	byBirth := map[uint64][]Run{}
+	for _, r := range dropped {
+		for id := r.First; id < r.First+r.Count; id++ {
+			born := s.births[id]
+			delete(s.births, id)
+			byBirth[born] = appendRun(byBirth[born], Run{id, 1})
+		}
+	}
+	for born, runs := range byBirth {
+		s.fresh = append(s.fresh, freed{born, txid, runs})
+	}
 }
 
 // joinedRuns returns the pages of all of them, ascending.
 func joinedRuns(all []freed) []Run {
-	if len(all) == 1 {
-		return all[0].runs
-	}
 	var runs []Run
 	for _, f := range all {
 		runs = append(runs, f.runs...)
@@ -117,17 +178,9 @@ func countPages(runs []Run) (n uint64) {
 	return n
 }
 
-// pendingPages returns how many pages somebody may still read.
-func (s *Space) pendingPages() (n uint64) {
-	for _, f := range s.pending {
-		n += countPages(f.runs)
-	}
-	return n
-}
-
 // A taker takes pages for one transaction: what is written to pages beside each other is
-// written at once, and reaches a disk several times as fast as what is not. So it takes the
-// longest runs of free pages first, and pages behind all others rather than from short
+// written at once, and reaches a disk several times as fast as what is not. So it takes
+// long runs of free pages first, and pages behind all others rather than from short
 // runs, as long as not too much of the file is free.
 type taker struct {
 	free   []Run // of the space, less what was taken
@@ -135,8 +188,9 @@ type taker struct {
 	spare  uint64  // how many pages may be added to the file for the sake of speed
 	enough uint64  // a run of so many is long
 	at     int     // the run of free that pages are taken from; -1 for behind all others
-	sorted []int32 // the runs of free by their length, the longest last; nil until it is asked for
+	sorted []int32 // the runs of free, the best last; nil until it is asked for
 	picked int     // how often a run was asked for
+	taken  []Run
 }
 
 // A long run has longRun pages. The file may grow for the sake of speed while less of it is
@@ -156,8 +210,8 @@ const (
 func newTaker(s *Space, high, expected uint64) *taker {
 	t := &taker{free: append(s.other[:0], s.free...), high: high, enough: min(max(expected, 1), longRun)}
 	s.other = nil
-	unused := countPages(s.free) + s.pendingPages()
-	if most := max(min(high-min(unused, high), expected*sparePages), leastSpare); most > unused {
+	unused := countPages(s.free) + countPages(s.heldRuns)
+	if most := max(min(high-min(unused, high), expected*sparePages), leastSpare); most > unused && !s.Tight {
 		t.spare = most - unused
 	}
 	t.at = t.pick()
@@ -169,20 +223,16 @@ func (t *taker) take(count uint64) (first uint64) {
 	at := t.at
 	if at >= 0 && t.free[at].Count < count {
 		if count > 1 { // the next page may still come from there
-			at = slices.IndexFunc(t.free, func(r Run) bool { return r.Count >= count })
+			at = t.shortest(count)
 		} else {
 			t.at = t.pick()
 			at = t.at
 		}
 	}
 	if at >= 0 {
-		r := &t.free[at]
-		first = r.First
-		r.First, r.Count = first+count, r.Count-count
-		return first
+		return t.from(at, count)
 	}
-	first = t.high
-	t.high += count
+	first = t.append(count)
 	t.spare -= min(count, t.spare)
 	if t.at < 0 && t.spare == 0 {
 		t.at = t.pick()
@@ -192,16 +242,20 @@ func (t *taker) take(count uint64) (first uint64) {
 
 // pick returns the run to take pages from next.
 func (t *taker) pick() int {
-	i := t.longest()
+	i := t.best()
 	if i >= 0 && t.free[i].Count < t.enough && t.spare > 0 {
 		return -1
 	}
 	return i
 }
 
-// longest returns the longest run of free pages; -1 if there are none.
-func (t *taker) longest() int {
+// best returns the shortest run that is long enough, so that very long ones are left for
+// what needs them, or else the longest; -1 if there are none.
+func (t *taker) best() int {
 	if t.picked++; t.picked <= 2 { // small transactions need no more
+		if i := t.shortest(t.enough); i >= 0 {
+			return i
+		}
 		longest := -1
 		for i, r := range t.free {
 			if r.Count > 0 && (longest < 0 || r.Count > t.free[longest].Count) {
@@ -223,8 +277,7 @@ func (t *taker) longest() int {
 	return -1
 }
 
-// sort sorts the runs by their length, those of one length from the file's end on: most are
-// short.
+// sort sorts the runs so that the best is the last. Most are short.
 func (t *taker) sort() {
 	const classes = 2 * longRun
 	var first [classes + 1]int
@@ -235,31 +288,49 @@ func (t *taker) sort() {
 		first[class+1] += first[class]
 	}
 	t.sorted = make([]int32, len(t.free))
-	long := first[classes-1]
+	long, enough := first[classes-1], first[t.enough]
 	for i := len(t.free) - 1; i >= 0; i-- {
 		at := &first[min(t.free[i].Count, classes-1)]
 		t.sorted[*at] = int32(i)
 		*at++
 	}
 	slices.SortStableFunc(t.sorted[long:], func(a, b int32) int { return cmp.Compare(t.free[a].Count, t.free[b].Count) })
+	slices.Reverse(t.sorted[enough:])
 }
 
 // reserve takes pages from the shortest run that has so many, or else those behind all others.
 func (t *taker) reserve(count uint64) (first uint64) {
+	if at := t.shortest(count); at >= 0 {
+		return t.from(at, count)
+	}
+	return t.append(count)
+}
+
+// shortest returns the shortest run that has so many pages; -1 if none has.
+func (t *taker) shortest(count uint64) int {
 	best := -1
 	for i, r := range t.free {
 		if r.Count >= count && (best < 0 || r.Count < t.free[best].Count) {
 			best = i
 		}
 	}
-	if best < 0 {
-		first = t.high
-		t.high += count
-		return first
-	}
-	r := &t.free[best]
+	return best
+}
+
+// from takes pages from a run.
+func (t *taker) from(at int, count uint64) (first uint64) {
+	r := &t.free[at]
 	first = r.First
 	r.First, r.Count = first+count, r.Count-count
+	t.taken = appendRun(t.taken, Run{first, count})
+	return first
+}
+
+// append takes pages behind all others.
+func (t *taker) append(count uint64) (first uint64) {
+	first = t.high
+	t.high += count
+	t.taken = appendRun(t.taken, Run{first, count})
 	return first
 }
 

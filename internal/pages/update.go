@@ -46,10 +46,11 @@ type branch struct {
 // flushSize is how many bytes of patches an Update has, at most, before it hands them out.
 const flushSize = 1 << 20
 
-// Begin begins the transaction after the one of m, whose file is in data. Nobody reads a
-// state before the transaction oldest. It will take about so many pages. What is more
-// than 1 MiB is handed to flush, which writes it where it belongs, and keeps no bytes.
-func (s *Space) Begin(data []byte, m Meta, oldest, expected uint64, flush func(Patch) error) (*Update, error) {
+// Begin begins the transaction after the one of m, whose file is in data. The states are
+// the numbers of the transactions whose states somebody reads, ascending, and that of m at
+// their end. It will take about so many pages. What is more than 1 MiB is handed to
+// flush, which writes it where it belongs, and keeps no bytes.
+func (s *Space) Begin(data []byte, m Meta, states []uint64, expected uint64, flush func(Patch) error) (*Update, error) {
 	file, err := NewMap(data, m)
 	if err != nil {
 		return nil, err
@@ -57,10 +58,10 @@ func (s *Space) Begin(data []byte, m Meta, oldest, expected uint64, flush func(P
 	if file.pages != m.HighWater {
 		return nil, fmt.Errorf("%w: %d and %d", errHighWater, file.pages, m.HighWater)
 	}
-	s.release(oldest)
+	s.release(states)
 	u := &Update{space: s, file: file, meta: m, taker: newTaker(s, m.HighWater, expected), flush: flush}
 	u.room, u.patches = s.room[:0], s.patches[:0]
-	u.list.Count = listPages(countPages(s.free)+s.pendingPages()+expected, file.shift)
+	u.list.Count = listPages(countPages(s.free)+countPages(s.heldRuns)+expected, file.shift)
 	u.list.First = u.taker.reserve(u.list.Count)
 	return u, nil
 }
@@ -68,9 +69,9 @@ func (s *Space) Begin(data []byte, m Meta, oldest, expected uint64, flush func(P
 // Txid returns the number of the transaction.
 func (u *Update) Txid() uint64 { return u.meta.Txid + 1 }
 
-// Put makes the changes, which are in the order of their keys, each of another one, to the
-// bucket with that name, and creates it if it does not exist. It is to be called once for
-// a bucket. saw is called for each change with the value before it, nil for none;
+// Put makes the changes, at least one, which are in the order of their keys, each of another
+// one, to the bucket with that name, and creates it if it does not exist. It is to be called
+// once for a bucket, and keeps the keys and values until Finish. saw is called for each change with the value before it, nil for none;
 // sequence then returns the bucket's sequence number. An error other than that of flush
 // says what is wrong with the file.
 func (u *Update) Put(name []byte, changes []Change, saw func(key, before, after []byte), sequence func() uint64) error {
@@ -207,8 +208,7 @@ func (u *Update) Finish() (patches []Patch, flushed bool, m Meta, err error) {
 			return nil, false, m, err
 		}
 	}
-	own := u.file.data[u.meta.Freelist<<u.file.shift:]
-	u.drop(u.meta.Freelist, uint64(headerOf(own).overflow)+1)
+	u.drop(u.space.list.First, u.space.list.Count)
 	if m.Freelist, err = u.writeFreelist(); err != nil {
 		return nil, false, m, err
 	}
@@ -223,8 +223,8 @@ func (u *Update) writeFreelist() (id uint64, err error) {
 	u.dropped = sortRuns(u.dropped)
 	u.fitFreelist()
 	unused := u.dropped
-	if len(u.space.pending) > 0 {
-		unused = joinedRuns(append(slices.Clone(u.space.pending), freed{runs: u.dropped}))
+	if len(u.space.heldRuns) > 0 {
+		unused = mergeRuns(u.space.heldRuns, u.dropped)
 	}
 	b, err := u.bytes(u.list.First, int(u.list.Count<<u.file.shift))
 	if err != nil {
@@ -237,7 +237,11 @@ func (u *Update) writeFreelist() (id uint64, err error) {
 // fitFreelist makes the place for the freelist as long as that is: the rest, or all of it if it
 // is too short, is free.
 func (u *Update) fitFreelist() {
-	count := countPages(u.dropped) + u.space.pendingPages() + u.taker.unused()
+	if u.list.First+u.list.Count == u.taker.high { // nothing is behind it
+		u.taker.high -= u.list.Count
+		u.list.Count = 0
+	}
+	count := countPages(u.dropped) + countPages(u.space.heldRuns) + u.taker.unused()
 	need := listPages(count, u.file.shift)
 	rest := u.list
 	if need > u.list.Count {
@@ -250,9 +254,7 @@ func (u *Update) fitFreelist() {
 		u.list.Count = need
 		rest = Run{u.list.First + need, rest.Count - need}
 	}
-	if rest.First+rest.Count == u.taker.high { // and was never written
-		u.taker.high -= rest.Count
-	} else if rest.Count > 0 {
+	if rest.Count > 0 {
 		u.dropped = mergeRuns(u.dropped, []Run{rest})
 	}
 }
@@ -291,7 +293,8 @@ func (u *Update) Done() {
 	if cap(u.room) <= flushSize {
 		u.space.room = u.room
 	}
-	u.space.pending = append(u.space.pending, freed{u.Txid(), u.dropped})
+	u.space.list = u.list
+	u.space.note(u.Txid(), u.taker.taken, u.dropped)
 }
 
 // MetaBytes returns a meta page for m, of which the root bucket's sequence number is that
