@@ -269,7 +269,9 @@ func TestBackupOfWrongSlot(t *testing.T) {
 	ok(t, db.View(func(tx *bbolt.Tx) error { return tx.CopyFile(path, 0o600) }))
 	ok(t, db.Close())
 	overwrite(t, path, int64(os.Getpagesize()), make([]byte, os.Getpagesize()))
-	s := openBoltFile(t, path, &userdata.Options{ReadOnly: true})
+	s, err := userdata.OpenBolt(path, &userdata.Options{ReadOnly: true})
+	ok(t, err)
+	defer s.Close()
 	ok(t, s.Backup(t.Context(), path+".backup"))
 	wantContents(t, openBoltFile(t, path+".backup", nil), map[string]map[string]string{"b": {"k": "v"}})
 }

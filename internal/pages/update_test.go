@@ -191,7 +191,7 @@ func (f *updated) update(all map[string]map[string]string) (written int) {
 }
 
 // updateSeeds is how many random files are tried.
-var updateSeeds = uint64(6)
+var updateSeeds = uint64(4)
 
 // gone stands for a key that is deleted.
 const gone = "\x00gone"
