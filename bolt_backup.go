@@ -14,7 +14,7 @@ import (
 
 // WriteTo writes a consistent copy of the file to w, as it was when the call began,
 // while reads and commits go on. It returns how many bytes were written. The file
-// can't reuse space until then, as with a View.
+// keeps that state until then, as with a View.
 //
 // Errors: the context's, [ErrClosed], those of w and of reading the file. What was
 // written before an error is of no use.

@@ -32,9 +32,10 @@ const (
 	shrinkSlack = 128
 )
 
-// shrink cuts the file, if it is worth while, and marks it as closed in order. bbolt has closed it,
-// and the store has it to itself. It reports whether it has tried. If that failed, the next
-// opening makes the file sound: no commit is lost by it.
+// shrink cuts the file, if it is worth while, and marks it as closed in order. It is
+// closed, but for the store's descriptor, and the store has it to itself. It reports
+// whether it has tried. If that failed, the next opening makes the file sound: no commit is
+// lost by it.
 func (s *BoltStore) shrink() (tried bool) {
 	var before, after int64
 	err := s.handle.guard(func() (err error) {

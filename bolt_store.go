@@ -33,8 +33,10 @@ const closePatience = 10 * time.Second
 // shared, those that keep no list of free pages, and all files on Windows,
 // OpenBSD and systems without flock.
 //
-// A View sees one state for as long as its function runs, and
-// until then the file can't reuse the space of what is overwritten: keep it short.
+// A View sees one state for as long as its function runs, and until then the file keeps
+// what that state has, beside what is written: keep it short. What is written and
+// overwritten meanwhile, and no other View sees, takes no more room than without it;
+// where bbolt writes the file it does, and grows with each commit.
 // A commit waits for no View but of before another commit that failed; where bbolt writes,
 // also if the file outgrows its mapping (4 GiB, or the size of the file on 32-bit
 // systems and on Windows). It waits for [Options.LockTimeout] and then returns [ErrLocked].

@@ -31,6 +31,7 @@ type directWriter struct {
 
 	// This is the transaction when it is formed.
 	next    pages.Meta
+	meta    []byte        // the meta page
 	rest    []pages.Patch // pages that are still to be written
 	flushed bool          // some are written
 	in      *mapping      // has room for all of them
@@ -250,6 +251,9 @@ func (w *directWriter) prepare(small bool) error {
 		if err = w.build(); err == nil {
 			w.rest, w.flushed, w.next, err = w.update.Finish()
 		}
+		if err == nil {
+			w.meta = pages.MetaBytes(w.state.metaPage(w.state.meta.Txid), w.next)
+		}
 		return err
 	})
 	if err == nil {
@@ -303,17 +307,16 @@ func (s *BoltStore) commitDirect(h *boltHandle, w *directWriter, small bool) err
 	if err != nil {
 		return err
 	}
-	page := pages.MetaBytes(w.state.metaPage(w.state.meta.Txid), w.next)
-	listed := sealing && !w.flushed && pages.SealPatches(page, w.next.Txid, w.rest)
+	listed := sealing && !w.flushed && pages.SealPatches(w.meta, w.next.Txid, w.rest)
 	if !listed {
 		if err := h.sync(); err != nil {
 			return err
 		}
 	}
 	if sealing && !listed {
-		pages.SealDurable(page, w.next.Txid, false)
+		pages.SealDurable(w.meta, w.next.Txid, false)
 	}
-	if _, err := s.own.WriteAt(page, int64(w.next.Txid&1)*h.pageSize); err != nil {
+	if _, err := s.own.WriteAt(w.meta, int64(w.next.Txid&1)*h.pageSize); err != nil {
 		return fmt.Errorf("write meta page: %w", pathless(err))
 	}
 	if err := h.sync(); err != nil {

@@ -1,11 +1,12 @@
-// Package pages reads the structure of a bbolt file without trusting it.
+// Package pages reads the structure of a bbolt file without trusting it, and writes such files.
 //
 // bbolt maps a file and follows what it finds there: a page number, a length or
 // a type that is wrong ends in a fault, in a loop without end or in wrong data.
 // So [Check] looks first, through an [io.ReaderAt], and says whether bbolt can be
 // let loose on the file; [Walk] reads what can be read of a file that it can't.
 // Where a file is too large to be looked at as a whole, a [Map] reads entries of a
-// mapped file as safely, and a [Paths] says whether bbolt can write some.
+// mapped file as safely, and a [Paths] says whether bbolt can write some. An [Update] is a
+// transaction that is made without bbolt, on the pages that a [Space] has free.
 //
 // None of these panics or loops, whatever the bytes are. Check and Walk read each
 // page at most once, and their memory grows with the number of pages that are in
