@@ -28,8 +28,8 @@ const closePatience = 10 * time.Second
 //
 // The file is written by the store itself: all changes of a transaction at once,
 // each page once, and pages beside each other, which a disk takes several times as fast
-// as single ones. For that as much of the file may be free as is used, until Close
-// cuts it. bbolt creates, compacts and rewrites files, and it writes those that are
+// as single ones. For that as much of the file may be free as is used, up to 8192 pages (32 MiB),
+// until Close cuts it. bbolt creates, compacts and rewrites files, and it writes those that are
 // shared, those that keep no list of free pages, and all files on Windows,
 // OpenBSD and systems without flock.
 //

@@ -196,7 +196,8 @@ type taker struct {
 // A long run has longRun pages. The file may grow for the sake of speed while less of it is
 // free than used, or than sparePages for each page that the transaction takes: the list
 // of what is free is written by each transaction, which would cost a small one more than
-// it gains. It may always have leastSpare pages.
+// it gains. It may always have leastSpare pages, and for that reason no more than mostSpare,
+// whose list takes 64 KiB.
 //
 // When half of a file is free, and scattered pages of it change, the runs that are found
 // have seven pages; with a third three, with a fifth two.
@@ -204,6 +205,7 @@ const (
 	longRun    = 32
 	sparePages = 400
 	leastSpare = 64
+	mostSpare  = 8192
 )
 
 // newTaker returns a taker for a transaction that probably takes so many pages.
@@ -211,7 +213,7 @@ func newTaker(s *Space, high, expected uint64) *taker {
 	t := &taker{free: append(s.other[:0], s.free...), high: high, enough: min(max(expected, 1), longRun)}
 	s.other = nil
 	unused := countPages(s.free) + countPages(s.heldRuns)
-	if most := max(min(high-min(unused, high), expected*sparePages), leastSpare); most > unused && !s.Tight {
+	if most := max(min(high-min(unused, high), expected*sparePages, mostSpare), leastSpare); most > unused && !s.Tight {
 		t.spare = most - unused
 	}
 	t.at = t.pick()
