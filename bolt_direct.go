@@ -31,6 +31,7 @@ type directFile struct {
 	// These are the writer's.
 	space *pages.Space // nil until the first commit
 	size  int64        // of the file, when it was looked at last
+	known int64        // so long it is known to be after a power cut
 }
 
 // A directState is what the file has after a commit.
@@ -68,7 +69,7 @@ func mapHandle(own *os.File, path string, o *Options, st *fileState) (*boltHandl
 	if err != nil {
 		return nil, pathless(err)
 	}
-	d := &directFile{own: own, path: path, log: o.Logger}
+	d := &directFile{own: own, path: path, log: o.Logger, known: int64(st.meta().HighWater) * int64(st.PageSize)}
 	in, err := d.mapFile(size, !o.ReadOnly)
 	if err != nil {
 		return nil, fmt.Errorf("map file: %w", err)
@@ -106,18 +107,26 @@ func (d *directFile) reach(size int64) (*mapping, error) {
 	return d.mapFile(size, true)
 }
 
-// grow makes the file so long, and somewhat longer, and reports whether it was not: a meta page that
-// is durable before the pages that it leads to must not lead beyond the end of the file. It
-// writes the bytes, since what is written to where nothing was takes a disk longer to
-// make durable, in each of the next commits.
+// grow makes the file so long, and somewhat longer, and reports whether it was not known to be:
+// then that is to be synced. A meta page that is durable before the pages that it leads to
+// must not lead beyond the end of the file, and a commit that came to nothing may have left
+// a longer one that nobody has synced. It writes the bytes, since what is written to where
+// nothing was takes a disk longer to make durable, in each of the next commits.
 func (d *directFile) grow(size int64) (grew bool, err error) {
-	if size <= d.size {
+	if size <= d.known {
 		return false, nil
+	}
+	if size <= d.size {
+		return true, nil
 	}
 	more := min(max(size/8, minFileGrowth), maxZeros) &^ (minFileGrowth - 1)
 	_, err = d.own.WriteAt(make([]byte, size+more-d.size), d.size)
 	if err != nil { // perhaps the disk has no more than that
+		more = 0
 		_, err = d.own.WriteAt(make([]byte, size-d.size), d.size)
+	}
+	if err == nil {
+		d.size = size + more
 	}
 	return true, err
 }

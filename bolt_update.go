@@ -302,6 +302,7 @@ func (s *BoltStore) commitDirect(h *boltHandle, w *directWriter, small bool) err
 		if err := h.sync(); err != nil {
 			return err
 		}
+		h.direct.known = h.direct.size
 	}
 	sealing, err := s.prepareSeal(h, small, w.next.Txid)
 	if err != nil {
@@ -322,6 +323,7 @@ func (s *BoltStore) commitDirect(h *boltHandle, w *directWriter, small bool) err
 	if err := h.sync(); err != nil {
 		return err
 	}
+	h.direct.known = max(h.direct.known, int64(w.next.HighWater)*h.pageSize)
 	w.update.Done()
 	if w.next.HighWater > w.state.meta.HighWater {
 		h.direct.space.Tight = false

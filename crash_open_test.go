@@ -5,10 +5,12 @@ package userdata_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"testing"
 
+	"github.com/seed-5df914be/userdata"
 	"github.com/seed-5df914be/userdata/internal/pages"
 	"github.com/seed-5df914be/userdata/internal/powercut"
 )
@@ -61,6 +63,59 @@ func TestSealDemanded(t *testing.T) {
 	if sealed < 4 {
 		t.Errorf("%d meta pages have a seal, want more", sealed)
 	}
+}
+
+// A large commit that is refused when much of it is written leaves a longer file, of which nothing
+// was synced. What the next small commits write there, with one sync each, is not taken for
+// durable before the file's length is.
+func TestCrashAfterRefused(t *testing.T) {
+	t.Parallel()
+	sum := newTally(t)
+	for seed := range samples(2, 6, 40) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			p := newProgram(t, storeEngine, uint64(seed))
+			p.run(t, func() error {
+				if err := errors.Join(p.open(), p.commits(3)); err != nil {
+					return err
+				}
+				if err := p.refused(); !errors.Is(err, userdata.ErrConflict) {
+					return fmt.Errorf("a commit that expects what is not there: %w", err)
+				}
+				if seed%2 == 0 { // by the next process
+					if err := errors.Join(p.store.Close(), p.open()); err != nil {
+						return err
+					}
+				}
+				return errors.Join(p.longer(), p.commits(3), p.store.Close())
+			})
+			in := newInspection(t, storeEngine, uint64(seed))
+			wantNoLoss(t, in, p.history(), 0, samples(500, 2000, 2000))
+			sum.add(in)
+		})
+	}
+}
+
+// refused makes a commit of 2 MB whose last key is expected to be there, and is not.
+func (p *program) refused() error {
+	var changes []userdata.Change
+	for n := range 300 {
+		changes = append(changes, userdata.Change{Bucket: "notes", Key: fmt.Appendf(nil, "%04d", n), Value: make([]byte, 8000)})
+	}
+	changes = append(changes, userdata.Change{Bucket: "notes", Key: []byte("z"), Expect: userdata.ExpectBytes, Before: []byte("x")})
+	return p.apply(changes, p.state)
+}
+
+// longer makes a small commit that needs a longer file than those before.
+func (p *program) longer() error {
+	after := maps.Clone(p.state)
+	var changes []userdata.Change
+	for n := range 3 {
+		key := fmt.Sprintf("long %d", n)
+		changes = append(changes, userdata.Change{Bucket: "notes", Key: []byte(key), Value: make([]byte, 100_000)})
+		after["notes/"+key] = string(changes[n].Value)
+	}
+	return p.apply(changes, after)
 }
 
 // hasSeal reports whether the meta page has a seal that is not known to be durable.
