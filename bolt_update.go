@@ -315,7 +315,7 @@ func (s *BoltStore) commitDirect(h *boltHandle, w *directWriter, small bool) err
 		}
 	}
 	if sealing && !listed {
-		pages.SealDurable(w.meta, w.next.Txid, false)
+		pages.SealDurable(w.meta, w.next.Txid)
 	}
 	if _, err := s.own.WriteAt(w.meta, int64(w.next.Txid&1)*h.pageSize); err != nil {
 		return fmt.Errorf("write meta page: %w", pathless(err))

@@ -144,3 +144,29 @@ func freelistAt(data []byte, m Meta) (idList, error) {
 	}
 	return idList(b[at : at+count*idSize]), nil
 }
+
+// freePages returns the freelist of m, its own pages, and the runs of those that it names.
+func freePages(data []byte, m Meta) (list idList, own Run, free []Run, err error) {
+	if list, err = freelistAt(data, m); err != nil {
+		return nil, Run{}, nil, err
+	}
+	own = Run{m.Freelist, uint64(headerOf(data[m.Freelist*uint64(m.PageSize):]).overflow) + 1}
+	if own.Count > m.HighWater-own.First {
+		return nil, Run{}, nil, fmt.Errorf("%w: %d more", errOverflow, own.Count-1)
+	}
+	last := uint64(firstPage - 1)
+	for i := range list.len() {
+		id := list.at(i)
+		switch {
+		case id <= last:
+			return nil, Run{}, nil, fmt.Errorf("%w: %d after %d", errFreeOrder, id, last)
+		case id >= m.HighWater:
+			return nil, Run{}, nil, fmt.Errorf("%w: %d", errFreeID, id)
+		case id-own.First < own.Count:
+			return nil, Run{}, nil, fmt.Errorf("%w: %d", errFree, id)
+		}
+		free = appendRun(free, Run{id, 1})
+		last = id
+	}
+	return list, own, free, nil
+}

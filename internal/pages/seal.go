@@ -184,7 +184,7 @@ func SealPatches(page []byte, txid uint64, patches []Patch) bool {
 
 // SealDurable puts into a meta page, which has none, the seal of a transaction that is known
 // to be durable.
-func SealDurable(page []byte, txid uint64, last bool) {
-	b, _ := (&Seal{Txid: txid, Durable: true, Last: last}).Bytes(len(page))
+func SealDurable(page []byte, txid uint64) {
+	b, _ := (&Seal{Txid: txid, Durable: true}).Bytes(len(page))
 	copy(page[SealOffset:], b)
 }

@@ -93,27 +93,11 @@ type mover struct {
 
 // readFree reads the freelist.
 func (s *shrinker) readFree() (err error) {
-	if s.list, err = freelistAt(s.file.data, s.meta); err != nil {
+	if s.list, s.own, s.free, err = freePages(s.file.data, s.meta); err != nil {
 		return err
 	}
-	s.own = Run{s.meta.Freelist, uint64(headerOf(s.file.data[s.meta.Freelist<<s.file.shift:]).overflow) + 1}
-	if s.own.Count > s.meta.HighWater-s.own.First {
-		return fmt.Errorf("%w: %d", errOverflow, s.own.Count)
-	}
-	last := uint64(firstPage - 1)
 	for i := range s.list.len() {
-		id := s.list.at(i)
-		switch {
-		case id <= last:
-			return fmt.Errorf("%w: %d after %d", errFreeOrder, id, last)
-		case id >= s.meta.HighWater:
-			return fmt.Errorf("%w: %d", errFreeID, id)
-		case id-s.own.First < s.own.Count:
-			return fmt.Errorf("%w: %d", errFree, id)
-		}
-		s.unused.add(id)
-		s.free = appendRun(s.free, Run{id, 1})
-		last = id
+		s.unused.add(s.list.at(i))
 	}
 	for i := range s.own.Count {
 		s.unused.add(s.own.First + i)

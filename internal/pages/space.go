@@ -2,7 +2,6 @@ package pages
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 )
 
@@ -44,30 +43,11 @@ func (f *freed) in(states []uint64) bool {
 // NewSpace reads the freelist of m. Nobody reads an earlier state. An error says what is
 // wrong with it.
 func NewSpace(data []byte, m Meta) (*Space, error) {
-	list, err := freelistAt(data, m)
+	_, own, free, err := freePages(data, m)
 	if err != nil {
 		return nil, pageError(m.Freelist, err)
 	}
-	own := Run{m.Freelist, uint64(headerOf(data[m.Freelist*uint64(m.PageSize):]).overflow) + 1}
-	if own.Count > m.HighWater-own.First {
-		return nil, pageError(m.Freelist, fmt.Errorf("%w: %d more", errOverflow, own.Count-1))
-	}
-	s := &Space{list: own}
-	last := uint64(firstPage - 1)
-	for i := range list.len() {
-		id := list.at(i)
-		switch {
-		case id <= last:
-			return nil, pageError(m.Freelist, fmt.Errorf("%w: %d after %d", errFreeOrder, id, last))
-		case id >= m.HighWater:
-			return nil, pageError(m.Freelist, fmt.Errorf("%w: %d", errFreeID, id))
-		case id-own.First < own.Count:
-			return nil, pageError(m.Freelist, fmt.Errorf("%w: %d", errFree, id))
-		}
-		s.free = appendRun(s.free, Run{id, 1})
-		last = id
-	}
-	return s, nil
+	return &Space{list: own, free: free}, nil
 }
 
 // release lets the next transaction take what none of the states has that are read. They

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -68,4 +69,29 @@ func nowAndThenLarge(f *updated) int {
 		return f.rng.IntN(400_000)
 	}
 	return f.rng.IntN(500)
+}
+
+// A freelist that can't be that of the file is no Space.
+func TestSpaceOfDamagedList(t *testing.T) {
+	t.Parallel()
+	f := newUpdated(t, 1, 4096)
+	f.change(2000, 2000, 100)
+	f.change(2000, 2000, 100)
+	at := int(f.meta.Freelist) * 4096
+	for name, damage := range map[string]func(list []byte){
+		"too many pages": func(list []byte) { le.PutUint32(list[12:], 1<<32-1) },
+		"too many":       func(list []byte) { le.PutUint16(list[10:], manyFree-1) },
+		"out of order":   func(list []byte) { copy(list[headerSize:], list[headerSize+idSize:headerSize+2*idSize]) },
+		"behind the file": func(list []byte) {
+			le.PutUint64(list[headerSize+(int(le.Uint16(list[10:]))-1)*idSize:], f.meta.HighWater)
+		},
+		"a meta page": func(list []byte) { le.PutUint64(list[headerSize:], 1) },
+		"no list":     func(list []byte) { le.PutUint16(list[8:], leafPage) },
+	} {
+		data := slices.Clone(f.data)
+		damage(data[at:])
+		if s, err := NewSpace(data, f.meta); err == nil {
+			t.Errorf("%s: got %v, want an error", name, s)
+		}
+	}
 }
