@@ -42,3 +42,24 @@ func (g *callGate) shut() <-chan struct{} {
 	g.leave()
 	return g.drained
 }
+
+// A turnstile lets one call in at a time, and counts them: who finds the count that it has
+// seen before knows that there was no call since. It is safe for concurrent use.
+type turnstile struct {
+	n atomic.Uint64 // odd while a call is under way
+}
+
+// enter lets a call in, unless there is one.
+func (t *turnstile) enter() bool {
+	n := t.n.Load()
+	return n&1 == 0 && t.n.CompareAndSwap(n, n+1)
+}
+
+// leave ends the call.
+func (t *turnstile) leave() { t.n.Store(t.n.Load() + 1) }
+
+// afterThis returns the count that is to be found after the call under way.
+func (t *turnstile) afterThis() uint64 { return t.n.Load() + 1 }
+
+// unpassed reports whether the count is what it was.
+func (t *turnstile) unpassed(since uint64) bool { return t.n.Load() == since }

@@ -249,10 +249,13 @@ func (q *query) each(ctx context.Context, yield func(unsafe.Pointer, error) bool
 	r := newRows(*q)
 	defer r.leavePage()
 	for {
-		p, err := r.next(ctx)
-		if err != nil {
-			yield(nil, err)
-			return
+		p := r.quick()
+		if p == nil {
+			var err error
+			if p, err = r.next(ctx); err != nil {
+				yield(nil, err)
+				return
+			}
 		}
 		if p == nil || !yield(p, nil) {
 			return

@@ -28,6 +28,7 @@ type rows struct {
 	puts  int          // of the table's keyIndex, when the page was read, and those of its records since
 	done  bool         // no page follows
 	read  *plan        // of the page
+	calls uint64       // the count of the session's calls, as long as the page's records are answers unless there is another
 
 	handed int        // how many records were handed out
 	last   *candidate // if paged: what the rest lies beyond, as it was read; nil before the first
@@ -113,6 +114,20 @@ func (r *rows) pass(e *entry) {
 // has reports whether the record had its turn.
 func (r *rows) has(e *entry) bool { return r.seen.has(e) }
 
+// quick is next, without being a call, for a record that is at hand, if the session tracks
+// none of the page's and there was no call since: nothing can have changed then. Else it
+// returns nil.
+func (r *rows) quick() (p unsafe.Pointer) {
+	if r.crop == nil || !r.untracked || r.limit >= 0 && r.handed >= r.limit || !r.s.calls.unpassed(r.calls) {
+		return nil
+	}
+	if p, _ = r.crop.take(); p != nil {
+		r.hold(p, nil)
+		r.handed++
+	}
+	return p
+}
+
 // next returns the address of the next record, or nil after the last.
 func (r *rows) next(ctx context.Context) (p unsafe.Pointer, err error) {
 	if err := r.begin("rows"); err != nil {
@@ -160,6 +175,8 @@ func (r *rows) glean(ctx context.Context) (p unsafe.Pointer, err error) {
 		r.s.track(r.s.identity(r.table), e)
 		r.puts = base.puts
 		r.seen.add(e)
+	default:
+		r.calls = r.s.calls.afterThis()
 	}
 	return p, nil
 }

@@ -28,7 +28,7 @@ type Session struct {
 	managed      bool     // by Transact, which commits
 	serializable bool
 
-	busy   atomic.Bool
+	calls  turnstile
 	misuse atomic.Bool // a call without an error met another
 	torn   bool        // a rollback did not come to its end
 	closed atomic.Bool
@@ -73,7 +73,7 @@ func (db *DB) NewSession(opts ...SessionOption) *Session {
 
 // enter begins a call, which must end with leave.
 func (s *Session) enter(op string) error {
-	if !s.busy.CompareAndSwap(false, true) {
+	if !s.calls.enter() {
 		return fmt.Errorf("userdata: %s: %w", op, ErrConcurrentUse)
 	}
 	switch {
@@ -87,12 +87,12 @@ func (s *Session) enter(op string) error {
 	return nil
 }
 
-func (s *Session) leave() { s.busy.Store(false) }
+func (s *Session) leave() { s.calls.leave() }
 
 // enterQuietly begins a call that can't return an error, and reports whether it
 // may go on. If so it must end with leave.
 func (s *Session) enterQuietly() bool {
-	if !s.busy.CompareAndSwap(false, true) {
+	if !s.calls.enter() {
 		s.misuse.Store(true)
 		return false
 	}
@@ -577,7 +577,7 @@ func (s *Session) State(record any) State {
 // A second Close does nothing. It returns [ErrConcurrentUse] if another call is
 // under way.
 func (s *Session) Close() error {
-	if !s.busy.CompareAndSwap(false, true) {
+	if !s.calls.enter() {
 		return fmt.Errorf("userdata: close session: %w", ErrConcurrentUse)
 	}
 	defer s.leave()

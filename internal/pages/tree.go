@@ -263,6 +263,15 @@ func (v *view) prefetchKeys() {
 	if v.count < 8 {
 		return
 	}
+	if v.count <= 24 {
+		for i := range v.count {
+			at := headerSize + i*elemSize
+			if off := uint64(at) + uint64(le.Uint32(v.b[at+inLeaf:])); off < uint64(len(v.b)) {
+				prefetch(&v.b[off], 1)
+			}
+		}
+		return
+	}
 	for part := 1; part < 8; part++ {
 		at := headerSize + v.count*part/8*elemSize
 		if off := uint64(at) + uint64(le.Uint32(v.b[at+inLeaf:])); off < uint64(len(v.b)) {
