@@ -291,7 +291,7 @@ func (f *flushed) finish(version uint64) (faults []error) {
 func (sl *slot) change() Change {
 	ch := Change{Bucket: sl.table.name, Key: bytesOf(sl.key), Expect: ExpectNothing}
 	if sl.remove != nil {
-		ch.Expect, ch.Before = ExpectBytes, sl.remove.baseline
+		ch.Expect, ch.Before = ExpectBytes, bytesOf(sl.remove.baseline)
 	}
 	if sl.put != nil {
 		ch.Value = sl.value
@@ -379,7 +379,7 @@ func (s *Session) settle(f *flushed) {
 	}
 	for _, sl := range f.slots {
 		if e := sl.put; e != nil {
-			e.state, e.key, e.baseline = Persistent, sl.key, sl.value
+			e.state, e.key, e.baseline = Persistent, sl.key, lentText(sl.value)
 			if sl.remove != e {
 				e.im.base.add(e)
 			}
@@ -460,8 +460,8 @@ func (s *Session) conflict(sl *slot, found []byte) error {
 	re.Theirs = decode(found)
 	cause := error(ErrExists)
 	if sl.remove != nil {
-		re.Base = decode(sl.remove.baseline)
-		cause = t.conflictCause(sl.remove.baseline, sl.key, found)
+		re.Base = decode(bytesOf(sl.remove.baseline))
+		cause = t.conflictCause(bytesOf(sl.remove.baseline), sl.key, found)
 	} else if _, looked := s.absent[absence{t, sl.key}]; looked {
 		cause = fmt.Errorf("%w: %w", ErrExists, ErrConflict)
 	}

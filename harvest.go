@@ -168,7 +168,7 @@ func (h *harvest) addRecord(p unsafe.Pointer) {
 // addEntry makes an entry for a record.
 func (h *harvest) addEntry(p unsafe.Pointer, key, value []byte) {
 	e := h.room.entries.next()
-	*e = entry{im: h.im, ptr: p, state: Persistent, key: unsafe.String(unsafe.SliceData(key), len(key)), baseline: value}
+	*e = entry{im: h.im, ptr: p, state: Persistent, key: lentText(key), baseline: lentText(value)}
 	if n := len(h.entries); n > 0 {
 		run := h.entries[n-1]
 		if len(run) < cap(run) && &run[:len(run)+1][len(run)] == e {

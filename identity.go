@@ -43,25 +43,25 @@ type weakPointer struct {
 
 func (p pointer) weak() weakPointer { return weakPointer{p.table, weak.Make((*byte)(p.ptr))} }
 
-// An entry is a record that a session tracks.
+// An entry is a record that a session tracks. A session may have millions of them, each of
+// which is a line of the processor's cache.
 type entry struct {
-	im    *identityMap
-	state State // Pending, Persistent or Deleted
+	im  *identityMap
+	ptr unsafe.Pointer // the record; nil for one that Query.Delete marked without reading it
+
+	// For a record that is in the store: the key it has there, and its bytes
+	// there as the session last saw them.
+	key      string
+	baseline string
+
+	epoch uint64 // of the session, when the baseline was last known to be what the store has
+	index uint32 // its place in im.entries
+	state State  // Pending, Persistent or Deleted
+	moved bool   // im.moved has it
 
 	// hidden says that a bulk Update or Delete made the entry: the program has
 	// no pointer to the record, and the session forgets it after the commit.
 	hidden bool
-
-	ptr   unsafe.Pointer // the record; nil for one that Query.Delete marked without reading it
-	index int            // its place in im.entries
-
-	// For a record that is in the store: the key it has there, and its bytes
-	// there as the session last saw them. The slice is never changed.
-	key      string
-	baseline []byte
-
-	movedAs string // its key in im.moved, or ""
-	epoch   uint64 // of the session, when the baseline was last known to be what the store has
 }
 
 // record returns the record as the program knows it: a *T.
@@ -72,7 +72,7 @@ func (e *entry) pointer() pointer { return pointer{e.im.table, e.ptr} }
 
 // tracked reports whether the session has the entry still.
 func (e *entry) tracked() bool {
-	return e.index < len(e.im.entries) && e.im.entries[e.index] == e
+	return int(e.index) < len(e.im.entries) && e.im.entries[e.index] == e
 }
 
 // live reports whether the record exists as the session sees things.
@@ -101,9 +101,12 @@ func bytesOf(s string) []byte {
 	return unsafe.Slice(unsafe.StringData(s), len(s)) // without a copy, for who only reads
 }
 
+// lentText returns as a string, without a copy, bytes that never change.
+func lentText(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
 // changed reports whether the record differs from its baseline. A record that
 // can't be encoded differs from every stored one.
-func (e *entry) changed() bool { return !e.im.table.matches(e.baseline, e.ptr) }
+func (e *entry) changed() bool { return !e.im.table.matches(bytesOf(e.baseline), e.ptr) }
 
 // load makes the record what the stored value says, in place, and the value, which
 // never changes, its baseline. Columns that hold that already are left alone, so that the
@@ -115,7 +118,7 @@ func (e *entry) load(value []byte) error {
 		return err
 	}
 	t.assign(e.ptr, fresh)
-	e.baseline = value
+	e.baseline = lentText(value)
 	return nil
 }
 
@@ -192,7 +195,7 @@ type identityMap struct {
 // fields say: it was just read, or deleted unread.
 func (im *identityMap) insert(e *entry) {
 	im.compactIfSparse()
-	e.im, e.index = im, len(im.entries)
+	e.im, e.index = im, uint32(len(im.entries))
 	im.entries = append(im.entries, e)
 	im.count++
 	if e.state == Pending {
@@ -205,10 +208,10 @@ func (im *identityMap) insert(e *entry) {
 // insertRead is insert for entries of records that were read, side by side.
 func (im *identityMap) insertRead(entries []entry, epoch uint64) {
 	im.compactIfSparse()
-	n := len(im.entries)
+	n := uint32(len(im.entries))
 	for i := range entries {
 		e := &entries[i]
-		e.epoch, e.index = epoch, n+i
+		e.epoch, e.index = epoch, n+uint32(i)
 		im.entries = append(im.entries, e)
 	}
 	im.count += len(entries)
@@ -240,7 +243,7 @@ func (im *identityMap) compact() {
 	kept := im.entries[:0]
 	for _, e := range im.entries {
 		if e != nil {
-			e.index = len(kept)
+			e.index = uint32(len(kept))
 			kept = append(kept, e)
 		}
 	}
@@ -265,7 +268,7 @@ func (im *identityMap) rekeyEntry(e *entry) {
 		return
 	}
 	if key := e.currentKey(); key != "" && (e.state == Pending || key != e.key) && im.moved[key] == nil {
-		e.movedAs = key
+		e.moved = true
 		if im.moved == nil {
 			im.moved = map[string]*entry{}
 		}
@@ -273,11 +276,18 @@ func (im *identityMap) rekeyEntry(e *entry) {
 	}
 }
 
+// unmove takes an entry out of moved.
 func (im *identityMap) unmove(e *entry) {
-	if e.movedAs != "" {
-		delete(im.moved, e.movedAs)
-		e.movedAs = ""
+	if !e.moved {
+		return
 	}
+	if im.moved[e.currentKey()] != e { // the program has changed the field since
+		im.rekey()
+	}
+	if key := e.currentKey(); im.moved[key] == e {
+		delete(im.moved, key)
+	}
+	e.moved = false
 }
 
 // rekey brings moved up to date.
@@ -285,7 +295,7 @@ func (im *identityMap) rekey() {
 	clear(im.moved)
 	for _, e := range im.entries {
 		if e != nil {
-			e.movedAs = ""
+			e.moved = false
 			im.rekeyEntry(e)
 		}
 	}

@@ -16,8 +16,8 @@ func (x *passed) add(e *entry) {
 	switch {
 	case x.has(e):
 	case len(x.run) == 0:
-		x.first, x.run = e.index, append(x.run, e)
-	case e.index == x.first+len(x.run):
+		x.first, x.run = int(e.index), append(x.run, e)
+	case int(e.index) == x.first+len(x.run):
 		x.run = append(x.run, e)
 	default:
 		x.put(e)
@@ -27,7 +27,7 @@ func (x *passed) add(e *entry) {
 // has reports whether the entry is among them.
 func (x *passed) has(e *entry) bool {
 	x.settle(e.im)
-	if i := e.index - x.first; i >= 0 && i < len(x.run) && x.run[i] == e {
+	if i := int(e.index) - x.first; i >= 0 && i < len(x.run) && x.run[i] == e {
 		return true
 	}
 	_, ok := x.others[e]

@@ -20,7 +20,7 @@ type candidate struct {
 
 // keyString returns the candidate's key as a string, which shares its bytes:
 // neither ever changes.
-func (c *candidate) keyString() string { return unsafe.String(unsafe.SliceData(c.key), len(c.key)) }
+func (c *candidate) keyString() string { return lentText(c.key) }
 
 // decoded returns the record of an untracked candidate, whose checksum the scan
 // has verified.
@@ -176,7 +176,7 @@ func (p *plan) read(ctx context.Context, fn func(Snapshot) error) error {
 			if err != nil {
 				return err
 			}
-			if bytes.Equal(value, e.baseline) {
+			if string(value) == e.baseline {
 				e.epoch = p.s.epoch
 			} else {
 				changed = append(changed, stale{e, bytes.Clone(value)})

@@ -349,7 +349,7 @@ func (q *query) show(c *candidate) (unsafe.Pointer, error) {
 			return nil, err
 		}
 		c.entry = q.s.entries.next()
-		*c.entry = entry{ptr: p, state: Persistent, key: c.keyString(), baseline: c.value}
+		*c.entry = entry{ptr: p, state: Persistent, key: c.keyString(), baseline: lentText(c.value)}
 		q.s.track(q.s.identity(q.table), c.entry)
 	}
 	return q.s.show(c.entry), nil
@@ -386,7 +386,7 @@ func (q *query) update(ctx context.Context, assignments []assignment) (int, erro
 	for _, c := range found {
 		e := c.entry
 		if e == nil {
-			e = &entry{ptr: c.ptr, state: Persistent, key: string(c.key), baseline: c.value, hidden: true}
+			e = &entry{ptr: c.ptr, state: Persistent, key: string(c.key), baseline: lentText(c.value), hidden: true}
 			q.s.track(im, e)
 		}
 		for _, a := range assignments {
@@ -417,7 +417,7 @@ func (q *query) delete(ctx context.Context) (int, error) {
 			q.s.delete(c.entry)
 			continue
 		}
-		q.s.track(im, &entry{state: Deleted, key: string(c.key), baseline: c.value, hidden: true})
+		q.s.track(im, &entry{state: Deleted, key: string(c.key), baseline: lentText(c.value), hidden: true})
 	}
 	return len(found), nil
 }

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"unsafe"
 )
 
 // An entryChange is what a commit does to one entry of an index: it removes
@@ -44,7 +43,7 @@ func (r *reindexer) add(sl *slot) {
 	var err error
 	if sl.remove != nil {
 		was = &r.was
-		err = was.own(sl.table, bytesOf(sl.key), sl.remove.baseline)
+		err = was.own(sl.table, bytesOf(sl.key), bytesOf(sl.remove.baseline))
 	}
 	if sl.put != nil && err == nil {
 		is = &r.is
@@ -139,7 +138,7 @@ func (r *reindexer) addTo(i int, x *index, sl *slot, was, is *row) (err error) {
 // change adds a change of one entry, whose key is the caller's no more.
 func (r *reindexer) change(i int, x *index, key []byte) *entryChange {
 	c := r.memory.next()
-	c.index, c.key = x, unsafe.String(unsafe.SliceData(key), len(key))
+	c.index, c.key = x, lentText(key)
 	r.lists[i] = append(r.lists[i], c)
 	return c
 }

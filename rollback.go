@@ -39,7 +39,7 @@ func (s *Session) restore(e *entry) {
 		return
 	}
 	e.state = Persistent
-	if e.changed() && e.load(e.baseline) != nil {
+	if e.changed() && e.load(bytesOf(e.baseline)) != nil {
 		// The baseline was readable once, so a marshaler of the program's refuses
 		// what it wrote itself. The record can't be trusted: let it go.
 		s.detach(e)
@@ -165,7 +165,7 @@ func (s *Session) restoreSaved(saved savedEntry) {
 	case saved.values != nil:
 		t.assign(e.ptr, saved.values)
 	case e.ptr != nil && e.changed():
-		if e.load(e.baseline) != nil {
+		if e.load(bytesOf(e.baseline)) != nil {
 			s.detach(e)
 		}
 	}
@@ -236,7 +236,7 @@ func (e *entry) change() RecordChange {
 			return c
 		}
 		old = t.newRecord()
-		if t.decode([]byte(e.key), e.baseline, old) != nil {
+		if t.decode([]byte(e.key), bytesOf(e.baseline), old) != nil {
 			return c
 		}
 	}

@@ -168,7 +168,7 @@ func (r *rows) glean(ctx context.Context) (p unsafe.Pointer, err error) {
 	case r.puts != base.puts: // some were read by another call meanwhile
 		c := &candidate{key: r.last.key, ptr: p}
 		if e != nil {
-			c.value = e.baseline
+			c.value = bytesOf(e.baseline)
 		}
 		return r.resolve(ctx, c)
 	case e != nil:

@@ -1,7 +1,6 @@
 package userdata
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -9,7 +8,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 // A Session is a unit of work: it tracks the records that a program adds and
@@ -481,7 +479,7 @@ func (s *Session) load(im *identityMap, key, value []byte) (*entry, error) {
 		return nil, err
 	}
 	e := s.entries.next()
-	*e = entry{ptr: p, state: Persistent, key: unsafe.String(unsafe.SliceData(key), len(key)), baseline: value}
+	*e = entry{ptr: p, state: Persistent, key: lentText(key), baseline: lentText(value)}
 	s.track(im, e)
 	return e, nil
 }
@@ -491,7 +489,7 @@ func (s *Session) load(im *identityMap, key, value []byte) (*entry, error) {
 // tell. It returns nil if the record is gone.
 func (s *Session) refreshed(e *entry, value []byte) (*entry, error) {
 	switch {
-	case bytes.Equal(value, e.baseline):
+	case string(value) == e.baseline:
 	case e.changed():
 	case value == nil:
 		s.detach(e)

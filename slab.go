@@ -18,9 +18,10 @@ type slab[T any] struct {
 }
 
 // slabSize is how many values a slab allocates at once at the most, and slabRooms how
-// many of its rooms it has free at the most.
+// many of its rooms it has free at the most. So many entries, with what the allocator adds,
+// fill 16 KB; one more would take 18.
 const (
-	slabSize  = 256
+	slabSize  = 255
 	slabRooms = 32
 )
 
