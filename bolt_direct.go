@@ -27,6 +27,7 @@ type directFile struct {
 
 	mu     sync.Mutex
 	states []*directState // the newest is the last; of the others only those in use
+	fences pages.Fences   // of all of them
 
 	// These are the writer's.
 	space *pages.Space // nil until the first commit
@@ -141,7 +142,7 @@ func (d *directFile) publish(in *mapping, m pages.Meta) error {
 	if err != nil {
 		return corruptf("%w", err)
 	}
-	st := &directState{meta: m, in: in, snap: &boltSnapshot{version: m.Txid + 1, file: file}}
+	st := &directState{meta: m, in: in, snap: &boltSnapshot{version: m.Txid + 1, file: file.With(&d.fences)}}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	in.states++

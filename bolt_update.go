@@ -197,6 +197,7 @@ func (w *directWriter) saw(key, before, after []byte) {
 
 // flush writes pages.
 func (w *directWriter) flush(p pages.Patch) error {
+	w.h.direct.fences.Drop(p.First, uint64(int64(len(p.Bytes))/w.h.pageSize))
 	_, err := w.h.direct.own.WriteAt(p.Bytes, int64(p.First)*w.h.pageSize)
 	if err != nil {
 		w.failed = fmt.Errorf("write pages: %w", pathless(err))

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"os"
+
+	"rsc.io/ordered"
 )
 
 // StateOf returns the number of the meta page of the state that OpenBolt would choose.
@@ -56,6 +58,13 @@ func CompareOrdered[T any](t *Table[T], a, b *T) (out []OrderedComparison) {
 		})
 	}
 	return out
+}
+
+// OrderedForms returns the ordered forms of the package's own making, and of the package that
+// they are those of.
+func OrderedForms(i int64, u uint64, s string) (own, reference []byte) {
+	own = appendOrderedText(appendOrderedUint(appendOrderedInt(nil, i), u), []byte(s))
+	return own, ordered.Append(nil, i, u, s)
 }
 
 // Encode returns the key and value that a record is stored as.

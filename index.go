@@ -206,7 +206,7 @@ func (x *index) appendEntry(out []indexEntry, r *row, values []byte, null bool) 
 	if x.unique {
 		e.value = bytes.Clone(r.key)
 	} else {
-		e.value = binary.AppendUvarint(nil, uint64(len(values)))
+		e.value = uvarintOf(len(values))
 	}
 	if !x.unique || null {
 		e.key = append(e.key, r.key...)
@@ -216,6 +216,22 @@ func (x *index) appendEntry(out []indexEntry, r *row, values []byte, null bool) 
 	}
 	return append(out, e), nil
 }
+
+// uvarintOf returns a number as a uvarint, which must not be changed.
+func uvarintOf(n int) []byte {
+	if n < len(shortUvarints) {
+		return shortUvarints[n : n+1 : n+1]
+	}
+	return binary.AppendUvarint(nil, uint64(n))
+}
+
+// shortUvarints are those of one byte, one after the other.
+var shortUvarints = func() (all [0x80]byte) {
+	for i := range all {
+		all[i] = byte(i)
+	}
+	return all
+}()
 
 // appendValues appends the ordered forms of the record's values in the columns
 // that have one value each, and reports whether one is null.
@@ -295,8 +311,7 @@ func (x *index) has(r *row, e indexEntry) (bool, error) {
 	if x.unique {
 		return bytes.Equal(own, e.key) && bytes.Equal(r.key, e.value), nil
 	}
-	var length [binary.MaxVarintLen64]byte
-	return bytes.Equal(own, e.key) && bytes.Equal(binary.AppendUvarint(length[:0], uint64(len(values))), e.value), nil
+	return bytes.Equal(own, e.key) && bytes.Equal(uvarintOf(len(values)), e.value), nil
 }
 
 // orderedAppender returns what appends values of a type in an encoding whose
@@ -312,37 +327,39 @@ func orderedKind(t reflect.Type) func(b []byte, p unsafe.Pointer) []byte {
 	switch k := t.Kind(); {
 	case t.ConvertibleTo(timeType) && k == reflect.Struct:
 		return func(b []byte, p unsafe.Pointer) []byte {
-			t := *(*time.Time)(p)
-			return ordered.Append(b, t.Unix(), t.Nanosecond())
+			t := (*time.Time)(p)
+			return appendOrderedUint(appendOrderedInt(b, t.Unix()), uint64(t.Nanosecond()))
 		}
 	case k == reflect.Bool:
 		return func(b []byte, p unsafe.Pointer) []byte {
 			if *(*bool)(p) {
-				return ordered.Append(b, 1)
+				return appendOrderedUint(b, 1)
 			}
-			return ordered.Append(b, 0)
+			return appendOrderedUint(b, 0)
 		}
 	case k >= reflect.Int && k <= reflect.Int64:
-		return func(b []byte, p unsafe.Pointer) []byte { return ordered.Append(b, reflect.NewAt(t, p).Elem().Int()) }
+		load := intLoader(t.Size())
+		return func(b []byte, p unsafe.Pointer) []byte { return appendOrderedInt(b, load(p)) }
 	case k >= reflect.Uint && k <= reflect.Uint64:
-		return func(b []byte, p unsafe.Pointer) []byte { return ordered.Append(b, reflect.NewAt(t, p).Elem().Uint()) }
+		load := uintLoader(t.Size())
+		return func(b []byte, p unsafe.Pointer) []byte { return appendOrderedUint(b, load(p)) }
 	case k == reflect.Float32 || k == reflect.Float64:
 		return func(b []byte, p unsafe.Pointer) []byte {
 			return ordered.Append(b, reflect.NewAt(t, p).Elem().Float()+0) // -0 is 0; NaN comes first
 		}
 	case k == reflect.String:
-		return func(b []byte, p unsafe.Pointer) []byte { return ordered.Append(b, *(*string)(p)) }
+		return func(b []byte, p unsafe.Pointer) []byte { return appendOrderedText(b, bytesOf(*(*string)(p))) }
 	case k == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
 		return func(b []byte, p unsafe.Pointer) []byte {
 			s := *(*[]byte)(p)
 			if s == nil {
 				return append(b, nullByte)
 			}
-			return ordered.Append(b, s)
+			return appendOrderedText(b, s)
 		}
 	case k == reflect.Array && t.Elem().Kind() == reflect.Uint8 && t.Len() > 0:
 		return func(b []byte, p unsafe.Pointer) []byte {
-			return ordered.Append(b, unsafe.Slice((*byte)(p), t.Len()))
+			return appendOrderedText(b, unsafe.Slice((*byte)(p), t.Len()))
 		}
 	case k == reflect.Pointer:
 		return orderedPointer(t)
@@ -358,7 +375,7 @@ func orderedPointer(t reflect.Type) func(b []byte, p unsafe.Pointer) []byte {
 		}
 		n := len(b)
 		if b = elem(b, *(*unsafe.Pointer)(p)); b[n] == nullByte {
-			return ordered.Append(b[:n], "") // a pointer to a nil []byte is stored as one to an empty one
+			return appendOrderedText(b[:n], nil) // a pointer to a nil []byte is stored as one to an empty one
 		}
 		return b
 	}

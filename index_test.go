@@ -217,6 +217,11 @@ func FuzzIndexOrder(f *testing.F) {
 				t.Errorf("column %s: the bytes compare as %d (prefix: %v), the values as %d: %v, %v", c.Column, c.Bytes, c.Prefix, c.Values, a, b)
 			}
 		}
+		for _, s := range []string{s1, s2, string(b1)} {
+			if own, want := userdata.OrderedForms(i1, uint64(i2), s); !bytes.Equal(own, want) {
+				t.Errorf("%d, %d and %q: got %x, want %x", i1, uint64(i2), s, own, want)
+			}
+		}
 		for _, value := range [][]byte{b2, []byte(s2)} {
 			readEntries(t, append([]byte(s1), 1), value)
 		}

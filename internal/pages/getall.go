@@ -106,16 +106,19 @@ func (t *Tree) depth(v *view) (depth int, ok bool) {
 // leafOf returns the page where the key belongs, so many branches below the root; it does
 // not look at it. v is of no use afterwards.
 func (t *Tree) leafOf(v *view, key []byte, depth int) (id uint64, ok bool) {
-	id = t.root
-	for d := range depth {
+	id, d := t.descend(key)
+	for ; d < depth; d++ {
 		if t.load(v, id, d) != nil || !v.branch() {
 			return 0, false
+		}
+		if t.m.fences != nil {
+			t.m.fences.learn(t, id, v)
 		}
 		if id, ok = v.toward(key); !ok {
 			return 0, false
 		}
 	}
-	return id, true
+	return id, d == depth
 }
 
 // toward returns the page of the branch's element where the key belongs.

@@ -26,6 +26,8 @@ type Map struct {
 	shift uint   // a page has 1 << shift bytes
 	pages uint64 // in data and below the high water mark
 	root  uint64
+
+	fences *Fences // nil for none
 }
 
 // NewMap returns the Map of what the meta m sees in data, which begins with the
@@ -44,6 +46,12 @@ func NewMap(data []byte, m Meta) (Map, error) {
 		pages: min(m.HighWater, uint64(len(data))/uint64(m.PageSize)),
 		root:  m.Root,
 	}, nil
+}
+
+// With returns the Map with what is remembered of branches, by all Maps of a file.
+func (m Map) With(fences *Fences) Map {
+	m.fences = fences
+	return m
 }
 
 // Has reports whether the address is one of the Map's bytes.
@@ -256,29 +264,24 @@ func headOf(key []byte) (head uint64, long bool) {
 	return binary.BigEndian.Uint64(key), true
 }
 
-// prefetchKeys prefetches the keys in a leaf that a search begins with. Each of them is likely
-// to be a wait for memory, and the search would come from one to the next: here none of them
-// waits for the one before.
+// prefetchKeys prefetches the keys in a leaf that a search may come to, or begins with if there
+// are many. Each of them is likely to be a wait for memory, and the search would come from
+// one to the next: here none of them waits for the one before.
 func (v *view) prefetchKeys() {
-	if v.count < 8 {
-		return
+	step := 1 << 8 // the part of a key that is 1 << 8
+	if v.count > manyKeys {
+		step = v.count << 8 / 8
 	}
-	if v.count <= 24 {
-		for i := range v.count {
-			at := headerSize + i*elemSize
-			if off := uint64(at) + uint64(le.Uint32(v.b[at+inLeaf:])); off < uint64(len(v.b)) {
-				prefetch(&v.b[off], 1)
-			}
-		}
-		return
-	}
-	for part := 1; part < 8; part++ {
-		at := headerSize + v.count*part/8*elemSize
+	for part := 0; part < v.count<<8; part += step {
+		at := headerSize + part>>8*elemSize
 		if off := uint64(at) + uint64(le.Uint32(v.b[at+inLeaf:])); off < uint64(len(v.b)) {
 			prefetch(&v.b[off], 1)
 		}
 	}
 }
+
+// manyKeys is how many keys are too many to prefetch them all.
+const manyKeys = 24
 
 // A Tree is one bucket of a [Map]. It is a value that may be copied, and is safe
 // for concurrent use as the Map is.
@@ -341,8 +344,8 @@ func (t *Tree) load(v *view, id uint64, depth int) error {
 // find makes v the leaf where the key belongs, and returns its page, the number of
 // the first element in it that is not less, and whether that has the key.
 func (t *Tree) find(v *view, key []byte) (id uint64, i int, exact bool, err error) {
-	id = t.root
-	for depth := range maxDepth {
+	id, depth := t.descend(key)
+	for ; depth < maxDepth; depth++ {
 		if err := t.load(v, id, depth); err != nil {
 			return id, 0, false, err
 		}
@@ -359,9 +362,34 @@ func (t *Tree) find(v *view, key []byte) (id uint64, i int, exact bool, err erro
 		if !exact && i > 0 {
 			i--
 		}
+		if t.m.fences != nil {
+			t.m.fences.learn(t, id, v)
+		}
 		id = v.child(i)
 	}
 	return id, 0, false, pageError(t.root, errTooDeep)
+}
+
+// descend goes from the root toward the key as far as what is remembered leads.
+func (t *Tree) descend(key []byte) (id uint64, depth int) {
+	id = t.root
+	if t.m.fences == nil || t.inline.b != nil {
+		return id, 0
+	}
+	for ; depth < maxDepth; depth++ {
+		f := t.m.fences.of(id)
+		if f == nil {
+			break
+		}
+		next, ok := f.toward(key)
+		if !ok {
+			break
+		}
+		if id = next; f.last {
+			return id, depth + 1
+		}
+	}
+	return id, depth
 }
 
 // Get returns the value under the key: nil if there is none, and not nil if it is
