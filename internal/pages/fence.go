@@ -35,7 +35,7 @@ type fence struct {
 	last   bool     // these are leaves
 }
 
-// dropped is in the place of a fence that holds no more. Its page is none's.
+// dropped is in the place of a fence that holds no more.
 var dropped = &fence{}
 
 // learnEvery is how many branches are searched without a fence before one gets it: not always one of the same depth. A branch that
@@ -51,7 +51,7 @@ func (t fenceTable) place(id uint64) int {
 func (t fenceTable) find(id uint64) (at int, f *fence) {
 	at = t.place(id)
 	for {
-		if f = t[at].Load(); f == nil || f.id == id {
+		if f = t[at].Load(); f == nil || f.id == id && f != dropped {
 			return at, f
 		}
 		at = (at + 1) & (len(t) - 1)

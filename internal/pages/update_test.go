@@ -23,6 +23,7 @@ type updated struct {
 	data  []byte
 	meta  Meta
 	space *Space
+	known *Fences                      // of the file's branches
 	want  map[string]map[string]string // by bucket
 	held  []heldState
 
@@ -64,7 +65,7 @@ func (f *updated) load() {
 	if f.space, err = NewSpace(f.data, f.meta); err != nil {
 		f.t.Fatal(err)
 	}
-	f.held = nil
+	f.held, f.known = nil, &Fences{}
 }
 
 // write writes pages to the file, which must be free in all states that somebody reads.
@@ -80,6 +81,7 @@ func (f *updated) write(p Patch) error {
 			}
 		})
 	}
+	f.known.Drop(p.First, uint64(len(p.Bytes))/uint64(f.meta.PageSize))
 	at := int(p.First) * int(f.meta.PageSize)
 	if n := at + len(p.Bytes); n > len(f.data) {
 		f.data = append(f.data, make([]byte, n-len(f.data))...)
@@ -218,10 +220,38 @@ func (f *updated) check() {
 				}
 				got[string(name)][string(key)] = string(value)
 			}
+			f.lookUp(&m, name, h.want[string(name)])
 			return err == nil
 		})
 		if diff := cmp.Diff(h.want, got); diff != "" || err != nil {
 			f.t.Fatalf("transaction %d (-want +got):\n%.2000s%v", h.meta.Txid, diff, err)
+		}
+	}
+}
+
+// lookUp looks keys of a bucket up, with what is remembered of branches.
+func (f *updated) lookUp(m *Map, name []byte, want map[string]string) {
+	f.t.Helper()
+	known := m.With(f.known)
+	tree, _, err := known.Bucket(name)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var keys [][]byte
+	for key := range want {
+		if keys = append(keys, []byte(key), []byte(key+"!")); len(keys) > 400 {
+			break
+		}
+	}
+	values := make([][]byte, len(keys))
+	if !tree.GetAll(keys, values) {
+		f.t.Fatalf("bucket %s: GetAll found something wrong", name)
+	}
+	for i, key := range keys {
+		value, found := want[string(key)]
+		got, err := tree.Get(key)
+		if err != nil || string(got) != value || (got != nil) != found || string(values[i]) != value || (values[i] != nil) != found {
+			f.t.Fatalf("transaction %d, bucket %s, key %.40q: got %.40q, %.40q and %v, want %.40q, %v", f.meta.Txid, name, key, got, values[i], err, value, found)
 		}
 	}
 }
