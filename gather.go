@@ -69,6 +69,7 @@ type gatherer struct {
 // leaves of it, another one uses.
 type room struct {
 	most       int             // bytes that are allocated at once
+	coming     int             // how many more records may come, as far as is known
 	candidates slab[candidate] // that are of use until the query is done
 	some       slab[candidate] // some of which are let go of before
 	sorts      []unsafe.Pointer
@@ -84,7 +85,7 @@ func (p *plan) newRoom() *room {
 	if !ok {
 		r = &room{candidates: slab[candidate]{reused: true}}
 	}
-	r.most = listRoom
+	r.most, r.coming = listRoom, 0
 	if p.page != nil {
 		r.most = pageRoom
 	}
@@ -232,7 +233,7 @@ func (m *room) record(r *row, keep bool) (p unsafe.Pointer, value []byte, err er
 		value = m.copy(r.value)
 		b, mem = value, lentBy(value)
 	}
-	p = m.records.next(r.table, m.most)
+	p = m.records.next(r.table, m.coming, m.most)
 	if err := r.table.decodeVerified(r.key, b, p, mem); err != nil {
 		return nil, nil, err
 	}
@@ -251,7 +252,7 @@ func (m *room) key(r *row) []byte {
 // copy returns a copy that nobody changes.
 func (m *room) copy(b []byte) []byte {
 	if len(b) > cap(m.bytes)-len(m.bytes) {
-		m.bytes = make([]byte, 0, max(len(b), min(2*cap(m.bytes), m.most)))
+		m.bytes = make([]byte, 0, max(len(b), min(max(2*cap(m.bytes), m.coming*len(b)), m.most)))
 	}
 	n := len(m.bytes)
 	m.bytes = append(m.bytes, b...)
@@ -265,10 +266,11 @@ type recordRoom struct {
 	size  int
 }
 
-// next returns a zero record, in a block of at most so many bytes.
-func (m *recordRoom) next(t *table, most int) unsafe.Pointer {
+// next returns a zero record, in a block of at most so many bytes. If a new one is begun it has room
+// for those that are to come, or for twice as many as the last one.
+func (m *recordRoom) next(t *table, coming, most int) unsafe.Pointer {
 	if m.used == m.size {
-		m.used, m.size = 0, max(1, min(2*m.size, most/max(1, int(t.typ.Size()))))
+		m.used, m.size = 0, max(1, min(max(2*m.size, coming), most/max(1, int(t.typ.Size()))))
 		m.block = reflect.MakeSlice(t.sliceType, m.size, m.size).UnsafePointer()
 	}
 	p := unsafe.Add(m.block, uintptr(m.used)*t.typ.Size()) // within the block: used < size

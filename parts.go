@@ -354,6 +354,10 @@ func (r *partReader) run(pt *part) {
 func (r *partReader) readEntries(pt *part) bool {
 	defer r.sc.lookAhead()()
 	more := true
+	r.room.coming = len(pt.entries)
+	if !r.d.untracked {
+		r.room.entries.reserve(len(pt.entries))
+	}
 	for rest := pt.entries; more && len(rest) > 0; {
 		n := min(len(rest), farthest)
 		var err error
@@ -415,11 +419,13 @@ type indexRun struct {
 // next appends entries as long as there is room for them.
 func (x *indexRun) next(entries []indexEntry) ([]indexEntry, error) {
 	for len(entries) < cap(entries) && len(x.spans) > 0 {
-		key, value, err := x.step(x.spans[0])
+		span := x.spans[0]
+		key, value, err := x.step(span)
 		switch {
 		case err != nil:
 			return nil, err
-		case key == nil || !x.spans[0].Contains(key):
+		case key == nil || !span.Reverse && span.To != nil && bytes.Compare(key, span.To) >= 0 ||
+			span.Reverse && bytes.Compare(key, span.From) < 0: // it is on the way from the other end
 			if !x.bucket.complete(x.spans[0], x.count) {
 				return nil, errIncomplete
 			}

@@ -160,7 +160,7 @@ func (sc *scanner) visitAll(p *path, entries []indexEntry) (more bool, err error
 	defer clear(a.values[:])
 	for i, e := range entries {
 		key, err := p.index.key(e.key, e.value)
-		if a.keys[i] = key; err != nil || sc.own[string(key)] != nil {
+		if a.keys[i] = key; err != nil || sc.own != nil && sc.own[string(key)] != nil {
 			a.keys[i] = nil
 		}
 	}
