@@ -136,6 +136,6 @@ func (v *view) toward(key []byte) (id uint64, ok bool) {
 // prefetchFront prefetches the first bytes of b: of a leaf, its elements, as a rule.
 func prefetchFront(b []byte) {
 	if len(b) > 0 {
-		prefetch(&b[0], min(len(b), 384))
+		prefetch(&b[0], min(len(b), 256))
 	}
 }
