@@ -147,11 +147,17 @@ func (s *boltSnapshot) Get(bucket string, key []byte) ([]byte, error) {
 	return value, nil
 }
 
-// getAll looks up many keys at once, as [pages.Tree.GetAll] does: values[i] is what is
-// under keys[i], nil for a nil key. If it returns false, Get says what is wrong.
-func (s *boltSnapshot) getAll(bucket string, keys, values [][]byte) (ok bool) {
+// aim prepares to look up some keys at once: see [pages.Tree.Aim].
+func (s *boltSnapshot) aim(bucket string, keys [][]byte, aims *pages.Aims) (ok bool) {
 	b, err := s.bucket(bucket)
-	return err == nil && b.found && b.tree.GetAll(keys, values)
+	return err == nil && b.found && b.tree.Aim(keys, aims)
+}
+
+// getAimed looks up the keys that aim was called with: values[i] is what is under keys[i],
+// nil for a nil key. If it returns false, Get says what is wrong.
+func (s *boltSnapshot) getAimed(bucket string, keys, values [][]byte, aims *pages.Aims) (ok bool) {
+	b, err := s.bucket(bucket)
+	return err == nil && b.found && b.tree.GetAimed(keys, values, aims)
 }
 
 // Scan implements [Snapshot]. A scan of a whole bucket finds out if entries are

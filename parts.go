@@ -360,11 +360,12 @@ func (r *partReader) readEntries(pt *part) bool {
 	}
 	for rest := pt.entries; more && len(rest) > 0; {
 		n := min(len(rest), farthest)
+		entries := rest[:n]
+		rest = rest[n:]
 		var err error
-		if more, err = r.sc.visitAll(r.d.way, rest[:n]); err != nil {
+		if more, err = r.sc.visitAll(r.d.way, entries, rest[:min(len(rest), farthest)]); err != nil {
 			return false
 		}
-		rest = rest[n:]
 	}
 	pt.more = more
 	return true

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/seed-5df914be/userdata/internal/pages"
 )
 
 // A scanner reads what a plan's paths lead to.
@@ -32,10 +34,12 @@ type lookahead struct {
 	at      int // the entry that is visited
 	keys    [farthest][]byte
 	values  [farthest][]byte // nil if not known
+	aims    pages.Aims       // of the keys,
+	aimed   bool             // which were aimed at
 }
 
 // farthest is how many entries are looked at together at the most.
-const farthest = 16
+const farthest = pages.Together
 
 // lookaheads are for scans: they are large.
 var lookaheads = sync.Pool{New: func() any { return &lookahead{entries: make([]indexEntry, 0, farthest)} }}
@@ -123,13 +127,13 @@ func (sc *scanner) span(p *path, bucket string, span Range) (more bool, err erro
 			return more && failed == nil
 		}
 		if a.entries = append(a.entries, indexEntry{k, v}); len(a.entries) >= a.size {
-			more, failed = sc.visitAll(p, a.entries)
+			more, failed = sc.visitAll(p, a.entries, nil)
 			a.entries, a.size = a.entries[:0], min(2*a.size, farthest)
 		}
 		return more && failed == nil
 	})
 	if together && more && failed == nil { // those before what may be wrong in the index
-		more, failed = sc.visitAll(p, a.entries)
+		more, failed = sc.visitAll(p, a.entries, nil)
 		a.entries = a.entries[:0]
 	}
 	if !more {
@@ -145,7 +149,7 @@ func (sc *scanner) lookAhead() (end func()) {
 		return func() {}
 	}
 	sc.ahead = lookaheads.Get().(*lookahead)
-	sc.ahead.size = 1
+	sc.ahead.size, sc.ahead.aimed = 1, false
 	return func() {
 		sc.ahead.entries = sc.ahead.entries[:0]
 		lookaheads.Put(sc.ahead)
@@ -153,19 +157,36 @@ func (sc *scanner) lookAhead() (end func()) {
 	}
 }
 
-// visitAll visits entries of an index, of which there are no more than farthest, and
-// reports whether to go on.
-func (sc *scanner) visitAll(p *path, entries []indexEntry) (more bool, err error) {
+// aim prepares to visit entries of an index, of which there are no more than farthest, if the
+// records that they lead to are to be looked up together.
+func (sc *scanner) aim(p *path, entries []indexEntry) {
 	a := sc.ahead
-	defer clear(a.values[:])
 	for i, e := range entries {
 		key, err := p.index.key(e.key, e.value)
 		if a.keys[i] = key; err != nil || sc.own != nil && sc.own[string(key)] != nil {
 			a.keys[i] = nil
 		}
 	}
-	if n := len(entries); n > 1 && !sc.counts(p) && !sc.snap.(*boltSnapshot).getAll(sc.table.name, a.keys[:n], a.values[:n]) {
+	n := len(entries)
+	a.aimed = n > 1 && !sc.counts(p) && sc.snap.(*boltSnapshot).aim(sc.table.name, a.keys[:n], &a.aims)
+}
+
+// visitAll visits entries of an index, of which there are no more than farthest, and
+// reports whether to go on. Those that are visited next, as far as they are known, are on
+// their way from memory meanwhile.
+func (sc *scanner) visitAll(p *path, entries, next []indexEntry) (more bool, err error) {
+	a := sc.ahead
+	defer clear(a.values[:])
+	if !a.aimed {
+		sc.aim(p, entries)
+	}
+	n := len(entries)
+	if a.aimed && !sc.snap.(*boltSnapshot).getAimed(sc.table.name, a.keys[:n], a.values[:n], &a.aims) {
 		clear(a.values[:]) // one by one they say what is wrong
+	}
+	a.aimed = false
+	if len(next) > 0 {
+		sc.aim(p, next)
 	}
 	more = true
 	for i := 0; more && err == nil && i < len(entries); i++ {

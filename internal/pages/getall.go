@@ -1,13 +1,24 @@
 package pages
 
+// Aims are where keys belong that are looked up together.
+type Aims struct {
+	ids   [Together]uint64 // of leaves
+	depth int              // of all leaves
+}
+
+// Together is how many keys can wait for memory at once: about as many as a processor can
+// wait for.
+const Together = 16
+
 // GetAll looks up many keys, each as [Tree.Get] does. Most of a Get in a large file is
 // waiting for memory, for one page after the other; here the keys wait together. A nil
 // key is passed over. It puts what is under keys[i] to values[i], and returns false if
 // anything is wrong: then Get says what, and the values are of no use.
 func (t *Tree) GetAll(keys, values [][]byte) (ok bool) {
+	var aims Aims
 	for len(keys) > 0 {
-		n := min(len(keys), together)
-		if !t.getTogether(keys[:n], values[:n]) {
+		n := min(len(keys), Together)
+		if !t.Aim(keys[:n], &aims) || !t.GetAimed(keys[:n], values[:n], &aims) {
 			return false
 		}
 		keys, values = keys[n:], values[n:]
@@ -15,39 +26,44 @@ func (t *Tree) GetAll(keys, values [][]byte) (ok bool) {
 	return true
 }
 
-// together is how many keys wait for memory at once: about as many as a processor can
-// wait for.
-const together = 16
-
-// getTogether is GetAll for a few keys. What all of them are certain to need next is
-// prefetched before it is looked at.
-func (t *Tree) getTogether(keys, values [][]byte) (ok bool) {
+// Aim finds out where keys belong, at most [Together], and has their leaves on their way from
+// memory until [Tree.GetAimed] looks into them, before which there is time for other things.
+// It returns false if anything is wrong.
+func (t *Tree) Aim(keys [][]byte, aims *Aims) (ok bool) {
 	if t.inline.b != nil {
-		return t.getEach(keys, values)
+		return true
 	}
-	var ids [together]uint64
-	var leaves [together]view
-	depth, ok := t.depth(&leaves[0])
-	if !ok {
+	var v view
+	if aims.depth, ok = t.depth(&v); !ok {
 		return false
 	}
 	for i, key := range keys {
 		if key == nil {
 			continue
 		}
-		if ids[i], ok = t.leafOf(&leaves[i], key, depth); !ok {
+		if aims.ids[i], ok = t.leafOf(&v, key, aims.depth); !ok {
 			return false
 		}
-		if ids[i] < t.m.pages {
-			prefetchFront(t.m.data[ids[i]<<t.m.shift:])
+		if aims.ids[i] < t.m.pages {
+			prefetchFront(t.m.data[aims.ids[i]<<t.m.shift:])
 		}
 	}
+	return true
+}
+
+// GetAimed is GetAll for the keys that [Tree.Aim] was called with. What all of them are certain
+// to need next is prefetched before it is looked at.
+func (t *Tree) GetAimed(keys, values [][]byte, aims *Aims) (ok bool) {
+	if t.inline.b != nil {
+		return t.getEach(keys, values)
+	}
+	var leaves [Together]view
 	for i, key := range keys {
 		if key == nil {
 			continue
 		}
 		v := &leaves[i]
-		if t.load(v, ids[i], depth) != nil || v.branch() {
+		if t.load(v, aims.ids[i], aims.depth) != nil || v.branch() {
 			return false
 		}
 		v.prefetchKeys()
