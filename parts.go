@@ -30,7 +30,7 @@ type partSizes struct {
 
 // usualParts are sizes that take much longer to read than it takes another goroutine to
 // begin, which is as long as it takes to read some hundred records.
-var usualParts = partSizes{leaves: 16, entries: 64, alone: 8, readers: 8}
+var usualParts = partSizes{leaves: 16, entries: 128, alone: 4, readers: 8}
 
 // A part is a piece of a scan.
 type part struct {
@@ -48,7 +48,7 @@ type part struct {
 }
 
 // An entryRoom has the entries of a part until they were followed.
-type entryRoom [64]indexEntry
+type entryRoom [128]indexEntry
 
 // entryRooms are those that no part has.
 var entryRooms = sync.Pool{New: func() any { return new(entryRoom) }}
