@@ -239,7 +239,7 @@ func (f *updated) lookUp(m *Map, name []byte, want map[string]string) {
 	}
 	var keys [][]byte
 	for key := range want {
-		if keys = append(keys, []byte(key), []byte(key+"!")); len(keys) > 400 {
+		if keys = append(keys, []byte(key), []byte(key+"!")); len(keys) > 100 {
 			break
 		}
 	}
