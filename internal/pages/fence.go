@@ -38,9 +38,10 @@ type fence struct {
 // dropped is in the place of a fence that holds no more.
 var dropped = &fence{}
 
-// learnEvery is how many branches are searched without a fence before one gets it: not always one of the same depth. A branch that
-// is seldom read before it is written anew is not worth it.
-const learnEvery = 7
+// learnEvery is how many branches are searched without a fence before one gets it, which is
+// not always one at the same depth. A fence costs as much as it saves in some 20 searches, so
+// in a very large file, or one that is written to all the time, few are made.
+const learnEvery = 31
 
 // place is where the search for a page's fence begins.
 func (t fenceTable) place(id uint64) int {
@@ -146,7 +147,7 @@ func newFence(id uint64, v *view) *fence {
 	f.common = bytes.Clone(f.common) // the page may be unmapped
 	for i := range n {
 		key, child := v.key(i), v.child(i)
-		if !bytes.HasPrefix(key, f.common) || child != uint64(uint32(child)) {
+		if key == nil || !bytes.HasPrefix(key, f.common) || child != uint64(uint32(child)) {
 			return nil
 		}
 		f.below[i], f.heads[i] = uint32(child), f.headOf(key)
