@@ -425,8 +425,7 @@ func (x *indexRun) next(entries []indexEntry) ([]indexEntry, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case key == nil || !span.Reverse && span.To != nil && bytes.Compare(key, span.To) >= 0 ||
-			span.Reverse && bytes.Compare(key, span.From) < 0: // it is on the way from the other end
+		case key == nil || !x.inside(span, key):
 			if !x.bucket.complete(x.spans[0], x.count) {
 				return nil, errIncomplete
 			}
@@ -439,6 +438,18 @@ func (x *indexRun) next(entries []indexEntry) ([]indexEntry, error) {
 		}
 	}
 	return entries, nil
+}
+
+// inside reports whether the entry is in the span. Those after the first one, which are on the
+// way to its end, can only be beyond that.
+func (x *indexRun) inside(span Range, key []byte) bool {
+	switch {
+	case x.count == 0:
+		return span.Contains(key)
+	case span.Reverse:
+		return bytes.Compare(key, span.From) >= 0
+	}
+	return span.To == nil || bytes.Compare(key, span.To) < 0
 }
 
 // errIncomplete says that entries are missing.

@@ -93,27 +93,13 @@ func noteIn(value []byte) Note {
 }
 
 func (o *ownFile) get(b *testing.B) {
-	rng := rand.New(rand.NewPCG(2, 2))
 	raw := o.raw(b, o.dir)
 	defer raw.close()
-	keys := make([]string, getsAtOnce)
-	draw := func() {
-		for i := range keys {
-			keys[i] = o.key(rng.IntN(o.n))
-		}
-	}
-	versus(b, len(keys), draw, func() {
-		for _, key := range keys {
-			_, err := raw.get(context.Background(), key)
-			must(b, err)
-		}
-	}, func() {
-		for _, key := range keys {
-			value, err := o.notes.Get([]byte(key))
-			must(b, err)
-			n := noteIn(value)
-			made = &n
-		}
+	o.gets(b, raw, func(key string) {
+		value, err := o.notes.Get([]byte(key))
+		must(b, err)
+		n := noteIn(value)
+		made = &n
 	})
 }
 
@@ -182,34 +168,30 @@ func (m *maker) note(value []byte) *Note {
 }
 
 func (o *ownFile) scan(b *testing.B) {
-	raw := o.raw(b, o.dir)
-	defer raw.close()
-	versus(b, o.n, func() {}, func() {
-		must(b, raw.scan(context.Background(), func(n *Note) { made = n }))
-	}, func() {
-		makers := make([]maker, runtime.GOMAXPROCS(0))
-		o.each(b, func(reader int, value []byte) { makers[reader].note(value) })
-		made = makers[0].last
-	})
+	o.scans(b, func(m *maker, value []byte) { m.note(value) })
 }
 
 func (o *ownFile) tracked(b *testing.B) {
 	const many = 255
+	o.scans(b, func(m *maker, value []byte) {
+		if len(m.traces) == cap(m.traces) {
+			m.traces = make([]trace, 0, many)
+			m.kept = append(m.kept, m.traces[:many])
+		}
+		n := m.note(value)
+		m.traces = append(m.traces, trace{n, n.ID, n.Text})
+	})
+}
+
+// scans has raw and a function read all notes, the latter with a maker for each processor.
+func (o *ownFile) scans(b *testing.B, bare func(m *maker, value []byte)) {
 	raw := o.raw(b, o.dir)
 	defer raw.close()
 	versus(b, o.n, func() {}, func() {
 		must(b, raw.scan(context.Background(), func(n *Note) { made = n }))
 	}, func() {
 		makers := make([]maker, runtime.GOMAXPROCS(0))
-		o.each(b, func(reader int, value []byte) {
-			m := &makers[reader]
-			if len(m.traces) == cap(m.traces) {
-				m.traces = make([]trace, 0, many)
-				m.kept = append(m.kept, m.traces[:many])
-			}
-			n := m.note(value)
-			m.traces = append(m.traces, trace{n, n.ID, n.Text})
-		})
+		o.each(b, func(reader int, value []byte) { bare(&makers[reader], value) })
 		made = makers[0].last
 	})
 }

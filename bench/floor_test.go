@@ -186,24 +186,29 @@ func (f *floor) reading(b *testing.B, fn func(raw database, notes, index *bbolt.
 var kept []byte
 
 func (f *floor) get(b *testing.B) {
-	rng := rand.New(rand.NewPCG(2, 2))
 	f.reading(b, func(raw database, notes, _ *bbolt.Bucket) {
-		keys := make([]string, getsAtOnce)
-		draw := func() {
-			for i := range keys {
-				keys[i] = f.key(rng.IntN(f.n))
-			}
+		f.gets(b, raw, func(key string) { kept = slices.Clone(notes.Get([]byte(key))) })
+	})
+}
+
+// gets has raw and a function read notes by key.
+func (f *floor) gets(b *testing.B, raw database, bare func(key string)) {
+	rng := rand.New(rand.NewPCG(2, 2))
+	keys := make([]string, getsAtOnce)
+	draw := func() {
+		for i := range keys {
+			keys[i] = f.key(rng.IntN(f.n))
 		}
-		versus(b, len(keys), draw, func() {
-			for _, key := range keys {
-				_, err := raw.get(context.Background(), key)
-				must(b, err)
-			}
-		}, func() {
-			for _, key := range keys {
-				kept = slices.Clone(notes.Get([]byte(key)))
-			}
-		})
+	}
+	versus(b, len(keys), draw, func() {
+		for _, key := range keys {
+			_, err := raw.get(context.Background(), key)
+			must(b, err)
+		}
+	}, func() {
+		for _, key := range keys {
+			bare(key)
+		}
 	})
 }
 
