@@ -88,10 +88,13 @@ func (p *pin) view(fn func(Snapshot) error) (err error) {
 
 // caught is for view, to be deferred.
 func (p *pin) caught(err *error) {
-	r := recover()
-	if r == nil {
-		return // or Goexit
+	if r := recover(); r != nil { // else it was a return or Goexit
+		p.absorb(r, err)
 	}
+}
+
+// absorb makes a fault of the file's an error, and panics on with anything else.
+func (p *pin) absorb(r any, err *error) {
 	fault, ok := r.(interface{ Addr() uintptr })
 	if !ok || !p.snap.file.Has(fault.Addr()) {
 		panic(r)
@@ -102,21 +105,40 @@ func (p *pin) caught(err *error) {
 // valueCopy is a View of one value: it returns a copy of that, nil for nothing, with a
 // copy of the key behind its end.
 func (s *BoltStore) valueCopy(ctx context.Context, bucket string, key []byte) (value []byte, err error) {
+	p, err := s.beginCopy(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.endCopy(p, debug.SetPanicOnFault(true), &err) // one for all: the compiler makes more of them slow
+	return copyValue(p.snap, bucket, key)
+}
+
+// beginCopy begins what endCopy ends, to be deferred.
+func (s *BoltStore) beginCopy(ctx context.Context) (*pin, error) {
 	if err := s.calls.enter(); err != nil {
 		return nil, err
 	}
-	defer s.calls.leave()
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("userdata: view: %w", err)
+	err := ctx.Err()
+	if err == nil {
+		var p *pin
+		if p, err = s.beginView(ctx); err == nil {
+			return p, nil
+		}
+		err = fmt.Errorf("%s: %w", s.path, err)
 	}
-	p, err := s.beginView(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("userdata: view: %s: %w", s.path, err)
+	s.calls.leave()
+	return nil, fmt.Errorf("userdata: view: %w", err)
+}
+
+// endCopy is given what debug.SetPanicOnFault returned.
+func (s *BoltStore) endCopy(p *pin, onFault bool, err *error) {
+	r := recover()
+	debug.SetPanicOnFault(onFault)
+	s.endView(p)
+	s.calls.leave()
+	if r != nil {
+		p.absorb(r, err)
 	}
-	defer s.endView(p)
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer p.caught(&err)
-	return copyValue(p.snap, bucket, key)
 }
 
 // copyValue returns what valueCopy does, from a snapshot.

@@ -83,7 +83,7 @@ type room struct {
 func (p *plan) newRoom() *room {
 	r, ok := p.table.rooms.Get().(*room)
 	if !ok {
-		r = &room{candidates: slab[candidate]{reused: true}}
+		r = &room{candidates: slab[candidate]{kept: &keptRooms[candidate]{}}}
 	}
 	r.most, r.coming = listRoom, 0
 	if p.page != nil {

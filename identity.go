@@ -238,7 +238,7 @@ func (im *identityMap) compactIfSparse() {
 
 // compact closes the gaps that removed entries left.
 func (im *identityMap) compact() {
-	im.base.all()
+	im.base.settle()
 	im.moves++
 	kept := im.entries[:0]
 	for _, e := range im.entries {
@@ -248,7 +248,8 @@ func (im *identityMap) compact() {
 		}
 	}
 	clear(im.entries[len(kept):])
-	im.entries, im.base.seen = kept, len(kept)
+	im.entries = kept
+	im.base.renew()
 }
 
 // all calls fn for each entry, in the order they came; fn may remove
@@ -302,22 +303,32 @@ func (im *identityMap) rekey() {
 }
 
 // lookup returns the live entry whose current key is the given one, as far as
-// is known without looking at every entry.
-func (im *identityMap) lookup(key []byte) *entry {
-	if e := im.moved[string(key)]; e != nil && e.live() && e.keyIs(key) {
-		return e
+// is known without looking at every entry, and the one whose record has it in the store.
+func (im *identityMap) lookup(key []byte) (e, stored *entry) {
+	stored = im.base.find(key)
+	if len(im.moved) > 0 {
+		if e = im.moved[string(key)]; e != nil && e.live() && e.keyIs(key) {
+			return e, stored
+		}
 	}
-	if e := im.base.find(key); e != nil && e.live() && e.keyIs(key) {
-		return e
+	if stored != nil && stored.live() && stored.keyIs(key) {
+		return stored, stored
 	}
-	return nil
+	return nil, stored
+}
+
+// holds reports whether lookup finds an entry.
+func (im *identityMap) holds(key []byte) bool {
+	e, _ := im.lookup(key)
+	return e != nil
 }
 
 // search is lookup, but certain: it looks at every entry's current key.
 func (im *identityMap) search(key []byte) *entry {
-	if e := im.lookup(key); e != nil {
-		return e
+	e, _ := im.lookup(key)
+	if e == nil {
+		im.rekey()
+		e, _ = im.lookup(key)
 	}
-	im.rekey()
-	return im.lookup(key)
+	return e
 }

@@ -263,8 +263,5 @@ func (c *column) equal(a, b unsafe.Pointer) bool {
 	return ok && c.codec.match(x, b) == len(x)
 }
 
-// newRecord returns the address of a new record.
-func (t *table) newRecord() unsafe.Pointer { return reflect.New(t.typ).UnsafePointer() }
-
 // interfaceTo returns the record at p as the program knows it: a *T.
 func (t *table) interfaceTo(p unsafe.Pointer) any { return reflect.NewAt(t.typ, p).Interface() }

@@ -18,7 +18,7 @@ type scanner struct {
 	out    sink
 	atMost int                 // how many records are looked at without an index; 0 for any number
 	bare   bool                // out only counts: what an exact path leads to need not be read
-	own    map[string]*entry   // the session's, by the keys that they have in the store
+	own    *keyIndex           // the session's, by the keys that they have in the store
 	once   map[string]struct{} // keys seen, if a record may come twice
 
 	row             row
@@ -49,7 +49,8 @@ func (p *plan) newScanner(ctx context.Context, snap Snapshot, out sink) *scanner
 	_, bare := out.(*counter)
 	sc := &scanner{plan: p, ctx: ctx, snap: snap, out: out, atMost: p.s.db.scanLimit, bare: bare, row: newRow(p.table)}
 	if p.page == nil || !p.page.alone || p.paths[0].index != nil { // else none of them lies ahead
-		sc.own = p.im.base.all()
+		p.im.base.settle()
+		sc.own = &p.im.base
 	}
 	return sc
 }
@@ -163,7 +164,7 @@ func (sc *scanner) aim(p *path, entries []indexEntry) {
 	a := sc.ahead
 	for i, e := range entries {
 		key, err := p.index.key(e.key, e.value)
-		if a.keys[i] = key; err != nil || sc.own != nil && sc.own[string(key)] != nil {
+		if a.keys[i] = key; err != nil || sc.own != nil && sc.own.get(key) != nil {
 			a.keys[i] = nil
 		}
 	}
@@ -274,7 +275,7 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 			return false, sc.fault("read", err)
 		}
 	}
-	if sc.own != nil && sc.own[string(key)] != nil || sc.once != nil && sc.seen(key) {
+	if sc.own != nil && sc.own.get(key) != nil || sc.once != nil && sc.seen(key) {
 		return true, nil
 	}
 	if sc.counts(p) {

@@ -39,6 +39,7 @@ func NewTable[T any](name string) *Table[T] {
 		t.err = fmt.Errorf("userdata: table %q: %w", name, checkName(name))
 	default:
 		t.table = newTable(name, rt)
+		t.table.newRecord = func() unsafe.Pointer { return unsafe.Pointer(new(T)) }
 	}
 	return t
 }
@@ -165,6 +166,8 @@ type table struct {
 	seed    uint32   // of the checksum of each value
 	indexes []*index // by name
 
+	newRecord func() unsafe.Pointer // returns the address of a new record
+
 	sum *schemaSum
 }
 
@@ -175,7 +178,10 @@ type schemaSum struct {
 }
 
 func newTable(name string, rt *recordType) *table {
-	return &table{recordType: rt, name: name, seed: checksumSeed(name), indexes: rt.tableIndexes(name), sum: &schemaSum{}}
+	return &table{
+		recordType: rt, name: name, seed: checksumSeed(name), indexes: rt.tableIndexes(name), sum: &schemaSum{},
+		newRecord: func() unsafe.Pointer { return reflect.New(rt.typ).UnsafePointer() },
+	}
 }
 
 // schemaSum returns the sum of the table's schema, worked out once.

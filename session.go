@@ -21,15 +21,15 @@ import (
 // (Rollback, Expunge, State, Changes) do nothing either and leave a mark: the
 // calls after them return ErrConcurrentUse until a Rollback is made undisturbed.
 type Session struct {
-	db           *DB
-	snapshot     Snapshot // in a View: the one that all reads see
-	managed      bool     // by Transact, which commits
-	serializable bool
+	db       *DB
+	snapshot Snapshot // in a View: the one that all reads see
 
-	calls  turnstile
-	misuse atomic.Bool // a call without an error met another
-	torn   bool        // a rollback did not come to its end
-	closed atomic.Bool
+	calls        turnstile
+	misuse       atomic.Bool // a call without an error met another
+	closed       atomic.Bool
+	torn         bool // a rollback did not come to its end
+	managed      bool // by Transact, which commits
+	serializable bool
 
 	tables   []*identityMap     // of each table that was used
 	entries  slab[entry]        // memory for those of records that were read
@@ -63,6 +63,7 @@ func Serializable(s *Session) { s.serializable = true }
 // NewSession returns a session with nothing in it. Close it when it is done.
 func (db *DB) NewSession(opts ...SessionOption) *Session {
 	s := &Session{db: db, epoch: 1}
+	s.key = s.memory.key[:0]
 	for _, o := range opts {
 		o(s)
 	}
@@ -128,8 +129,9 @@ func (s *Session) identity(t *table) *identityMap {
 type sessionMemory struct {
 	table   identityMap
 	tables  [1]*identityMap
-	entries [2]*entry
+	entries [1]*entry
 	entry   [1]entry
+	key     [32]byte
 }
 
 // begin makes the memory that of the session, and returns its first identity map.
@@ -221,7 +223,7 @@ func (s *Session) add(record any, of int) (a addition, err error) {
 		return a, nil
 	}
 	key, err := t.keyOf(p.ptr)
-	if err == nil && im.lookup(key) != nil {
+	if err == nil && im.holds(key) {
 		return a, t.recordError("add", key, "", fmt.Errorf("%w: the session holds another record under this key", ErrExists))
 	}
 	if known != nil {
@@ -405,11 +407,11 @@ func (s *Session) get(ctx context.Context, t *table, key []byte) (*entry, error)
 		return nil, nil
 	}
 	im := s.identity(t)
-	e := im.lookup(key)
+	e, has := im.lookup(key)
 	if e != nil && (e.state == Pending || e.epoch == s.epoch) {
 		return e, nil
 	}
-	if e == nil && im.base.find(key) != nil { // deleted, or moved to another key
+	if e == nil && has != nil { // deleted, or moved to another key
 		return im.search(key), nil
 	}
 	stored := key

@@ -10,11 +10,13 @@ import (
 // A slab has memory for values that are made one after the other.
 type slab[T any] struct {
 	room []T
+	kept *keptRooms[T] // if the memory is reused
+}
 
-	// If reused, earlier rooms are kept, and reset makes them free.
-	reused bool
-	full   [][]T
-	free   [][]T
+// keptRooms are the earlier rooms of a slab, which reset makes free.
+type keptRooms[T any] struct {
+	full [][]T
+	free [][]T
 }
 
 // slabSize is how many values a slab allocates at once at the most, and slabRooms how
@@ -40,12 +42,14 @@ func (s *slab[T]) last() []T { return s.room[len(s.room)-1:] }
 // renew begins a room.
 func (s *slab[T]) renew() {
 	size := cap(s.room)
-	if s.reused && size > 0 {
-		s.full = append(s.full, s.room)
-	}
-	if n := len(s.free); n > 0 {
-		s.room, s.free = s.free[n-1], s.free[:n-1]
-		return
+	if k := s.kept; k != nil {
+		if size > 0 {
+			k.full = append(k.full, s.room)
+		}
+		if n := len(k.free); n > 0 {
+			s.room, k.free = k.free[n-1], k.free[:n-1]
+			return
+		}
 	}
 	s.room = make([]T, 0, min(max(2*size, 1), slabSize))
 }
@@ -67,15 +71,16 @@ func (s *slab[T]) undo() {
 
 // reset makes the memory of a reused slab free, after the last use of its values.
 func (s *slab[T]) reset() {
-	for _, room := range s.full {
-		if len(s.free) == slabRooms {
+	k := s.kept
+	for _, room := range k.full {
+		if len(k.free) == slabRooms {
 			break
 		}
 		clear(room)
-		s.free = append(s.free, room[:0])
+		k.free = append(k.free, room[:0])
 	}
-	clear(s.full)
-	s.full = s.full[:0]
+	clear(k.full)
+	k.full = k.full[:0]
 	clear(s.room)
 	s.room = s.room[:0]
 }
