@@ -50,7 +50,11 @@ func TestSpaceStaysBounded(t *testing.T) {
 				f.held = nil
 				f.change(load.keys, 1, 100)
 			}
-			free := countPages(f.space.free) + countPages(f.space.heldRuns)
+			free := countPages(f.space.free)
+			if free != f.space.count {
+				t.Errorf("the space has %d pages, want %d", f.space.count, free)
+			}
+			free += countPages(f.space.heldRuns)
 			used := f.meta.HighWater - free
 			t.Logf("%d pages, %d used", f.meta.HighWater, used)
 			if float64(f.meta.HighWater) > load.most*float64(used)+leastSpare {

@@ -61,7 +61,7 @@ func (s *Space) Begin(data []byte, m Meta, states []uint64, expected uint64, flu
 	s.release(states)
 	u := &Update{space: s, file: file, meta: m, taker: newTaker(s, m.HighWater, expected), flush: flush}
 	u.room, u.patches = s.room[:0], s.patches[:0]
-	u.list.Count = listPages(countPages(s.free)+countPages(s.heldRuns)+expected, file.shift)
+	u.list.Count = listPages(s.count+countPages(s.heldRuns)+expected, file.shift)
 	u.list.First = u.taker.reserve(u.list.Count)
 	return u, nil
 }
@@ -230,7 +230,7 @@ func (u *Update) writeFreelist() (id uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	fillFreelist(b, u.list, u.taker.left(), unused)
+	fillFreelist(b, u.list, u.taker.count+countPages(unused), u.taker.left(), unused)
 	return u.list.First, nil
 }
 
@@ -241,7 +241,7 @@ func (u *Update) fitFreelist() {
 		u.taker.high -= u.list.Count
 		u.list.Count = 0
 	}
-	count := countPages(u.dropped) + countPages(u.space.heldRuns) + u.taker.unused()
+	count := countPages(u.dropped) + countPages(u.space.heldRuns) + u.taker.count
 	need := listPages(count, u.file.shift)
 	rest := u.list
 	if need > u.list.Count {
@@ -262,9 +262,8 @@ func (u *Update) fitFreelist() {
 // listPages is how many pages bbolt takes for a freelist of so many.
 func listPages(n uint64, shift uint) uint64 { return (headerSize+(1+n)*idSize)>>shift + 1 }
 
-// fillFreelist makes b the freelist with the pages of both, which takes the pages of own.
-func fillFreelist(b []byte, own Run, free, unused []Run) {
-	count := countPages(free) + countPages(unused)
+// fillFreelist makes b the freelist with the pages of both, so many, which takes the pages of own.
+func fillFreelist(b []byte, own Run, count uint64, free, unused []Run) {
 	putHeader(b, header{own.First, freelistPage, uint16(min(count, manyFree)), uint32(own.Count - 1)})
 	at := headerSize
 	if count >= manyFree {
@@ -272,15 +271,21 @@ func fillFreelist(b []byte, own Run, free, unused []Run) {
 		at += idSize
 	}
 	for len(free)+len(unused) > 0 {
-		next := &free
+		next, other := &free, unused
 		if len(free) == 0 || len(unused) > 0 && unused[0].First < free[0].First {
-			next = &unused
+			next, other = &unused, free
 		}
-		for r := (*next)[0]; r.Count > 0; r.First, r.Count = r.First+1, r.Count-1 {
-			le.PutUint64(b[at:], r.First)
-			at += idSize
+		n := len(*next)
+		if len(other) > 0 {
+			n = runsBefore(*next, other[0].First)
 		}
-		*next = (*next)[1:]
+		for _, r := range (*next)[:n] {
+			for id := r.First; id < r.First+r.Count; id++ {
+				le.PutUint64(b[at:], id)
+				at += idSize
+			}
+		}
+		*next = (*next)[n:]
 	}
 	clear(b[at:])
 }
@@ -288,6 +293,7 @@ func fillFreelist(b []byte, own Run, free, unused []Run) {
 // Done takes notice that the transaction is in the file.
 func (u *Update) Done() {
 	u.space.free, u.space.other = u.taker.left(), u.space.free
+	u.space.count = u.taker.count
 	clear(u.patches)
 	u.space.patches = u.patches
 	if cap(u.room) <= flushSize {
