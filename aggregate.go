@@ -138,7 +138,7 @@ func (g *grouper) run(ctx context.Context) ([]*group, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range g.overlay() {
+	for _, c := range g.overlay(-1) {
 		g.addValue(g.col.at(c.entry.ptr))
 	}
 	out := g.sorted()

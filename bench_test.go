@@ -450,6 +450,23 @@ func BenchmarkScan(b *testing.B) {
 	})
 }
 
+// BenchmarkTracked asks a session that has all of 100,000 records.
+func BenchmarkTracked(b *testing.B) {
+	s := hundredThousand.open(b, 100_000).NewSession()
+	defer s.Close()
+	q := benchRecords.Select(s)
+	for name, q := range map[string]userdata.Query[benchRecord]{"all": q, "first 10": q.Limit(10)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := q.All(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkFilter finds 100 of 100,000 by a column without an index.
 func BenchmarkFilter(b *testing.B) {
 	const n = 100_000

@@ -178,18 +178,20 @@ func (g *gatherer) fill(c *candidate, r *row) (ahead bool, err error) {
 		if err := g.decode(c, r); err != nil {
 			return false, err
 		}
-		for _, o := range g.sortColumns() {
-			g.addSort(c, o.col.at(c.ptr))
+		columns := g.sortColumns()
+		for _, o := range columns {
+			g.addSort(c, len(columns), o.col.at(c.ptr))
 		}
 		return g.ahead(c), nil
 	}
 	c.key, c.value = r.key, r.value
-	for _, o := range g.sortColumns() {
+	columns := g.sortColumns()
+	for _, o := range columns {
 		v, err := g.table.decodeColumn(r, o.col)
 		if err != nil {
 			return false, err
 		}
-		g.addSort(c, v)
+		g.addSort(c, len(columns), v)
 	}
 	if !g.ahead(c) {
 		return false, nil
@@ -206,20 +208,6 @@ func (g *gatherer) decode(c *candidate, r *row) (err error) {
 	}
 	c.key = g.key(r)
 	return nil
-}
-
-// addSort adds the value of a column that candidates are compared by.
-func (g *gatherer) addSort(c *candidate, v unsafe.Pointer) {
-	if c.sort == nil {
-		n := len(g.sortColumns())
-		if n > cap(g.sorts)-len(g.sorts) {
-			g.sorts = make([]unsafe.Pointer, 0, n*min(max(1, 2*cap(g.sorts)/n), 64))
-		}
-		at := len(g.sorts)
-		g.sorts = g.sorts[:at+n]
-		c.sort = g.sorts[at:at:len(g.sorts)]
-	}
-	c.sort = append(c.sort, v)
 }
 
 // take gives the candidate copies of the row's key and value.
@@ -257,6 +245,19 @@ func (m *room) copy(b []byte) []byte {
 	n := len(m.bytes)
 	m.bytes = append(m.bytes, b...)
 	return m.bytes[n:len(m.bytes):len(m.bytes)]
+}
+
+// addSort adds the value of one of the n columns that candidates are compared by.
+func (m *room) addSort(c *candidate, n int, v unsafe.Pointer) {
+	if c.sort == nil {
+		if n > cap(m.sorts)-len(m.sorts) {
+			m.sorts = make([]unsafe.Pointer, 0, n*min(max(1, 2*cap(m.sorts)/n), 64))
+		}
+		at := len(m.sorts)
+		m.sorts = m.sorts[:at+n]
+		c.sort = m.sorts[at:at:len(m.sorts)]
+	}
+	c.sort = append(c.sort, v)
 }
 
 // A recordRoom makes records that lie side by side, in blocks of a limited size.

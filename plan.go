@@ -45,6 +45,8 @@ type plan struct {
 	matches bool   // a function of the caller's has the last word on each record
 	need    int    // how many records, in order, are enough; -1 for all
 
+	until *candidate // no answer comes after it; nil if that is not known
+
 	// For a page of Query.Rows, which has the stored records next in order, need
 	// of them at the most, before a Match is asked, and the session's own among
 	// them; limit and offset do not count. Its end is the last record that it
@@ -109,6 +111,11 @@ func (p *plan) find(ctx context.Context) ([]*candidate, error) {
 	if p.need == 0 {
 		return nil, nil
 	}
+	known := p.page == nil && p.im.checked == p.s.epoch // the session's own are as they will be
+	var laidOver []*candidate
+	if known {
+		laidOver = p.layOver()
+	}
 	found, err := p.collect(ctx)
 	if err != nil {
 		return nil, err
@@ -121,10 +128,12 @@ func (p *plan) find(ctx context.Context) ([]*candidate, error) {
 			return nil, err
 		}
 	}
-	laidOver := p.overlay()
+	if !known {
+		laidOver = p.overlay(p.need)
+	}
 	found = append(found, laidOver...)
 	if len(laidOver) > 0 || !p.inOrder {
-		slices.SortStableFunc(found, p.compare)
+		p.sort(found)
 	}
 	if p.page == nil {
 		found = found[min(p.offset, len(found)):]
@@ -148,7 +157,7 @@ func (q *query) count(ctx context.Context) (int, error) {
 	if err := p.read(ctx, func(snap Snapshot) error { return p.scan(ctx, snap, c) }); err != nil {
 		return 0, err
 	}
-	n := max(0, c.n+len(p.overlay())-p.offset)
+	n := max(0, c.n+p.ownAnswers()-p.offset)
 	if p.limit >= 0 {
 		n = min(n, p.limit)
 	}
@@ -279,33 +288,76 @@ func (p *plan) filter(found []*candidate) ([]*candidate, error) {
 }
 
 // overlay returns the session's own records that meet the condition and lie after
-// where the query begins; on a page, those on it.
-func (p *plan) overlay() []*candidate {
+// where the query begins, but no more than the first that are needed, if that is not -1; on a
+// page, those on it.
+func (p *plan) overlay(need int) []*candidate {
 	if p.page != nil {
 		return p.page.overlay(p)
 	}
+	r := p.newRoom()
+	p.rooms = append(p.rooms, r)
 	var found []*candidate
+	var last *candidate // beyond which none is needed; nil if that is not known
 	for _, e := range p.im.entries {
-		if e == nil || !e.live() {
+		if e == nil || !e.live() || p.after == nil && !p.where.holds(e.ptr) {
 			continue
 		}
-		if c := p.candidateOf(e); p.ahead(c) && p.where.holds(e.ptr) {
-			found = append(found, c)
+		c := p.candidateOf(r, e)
+		if last != nil && p.compare(c, last) >= 0 || p.after != nil && !(p.ahead(c) && p.where.holds(e.ptr)) {
+			r.candidates.undo()
+			continue
+		}
+		found = append(found, c)
+		if need > 0 && len(found) >= 1024 && len(found)/2 >= need {
+			p.sort(found)
+			clear(found[need:])
+			found, last = found[:need], found[need-1]
 		}
 	}
 	return found
 }
 
-// candidateOf returns a candidate for a record of the session's.
-func (q *query) candidateOf(e *entry) *candidate {
-	c := &candidate{entry: e}
+// layOver is overlay before the store is read: where the session has all that is needed, the
+// store is read no further than those reach.
+func (p *plan) layOver() []*candidate {
+	own := p.overlay(p.need)
+	if p.inOrder && p.need > 0 && len(own) >= p.need {
+		p.sort(own)
+		own = own[:p.need]
+		p.until = own[p.need-1]
+	}
+	return own
+}
+
+// ownAnswers returns how many of the session's own records meet the condition.
+func (p *plan) ownAnswers() (n int) {
+	p.im.all(func(e *entry) {
+		if e.live() && p.where.holds(e.ptr) {
+			n++
+		}
+	})
+	return n
+}
+
+// sort sorts candidates; the session's are often in order, as they were read.
+func (q *query) sort(found []*candidate) {
+	if !slices.IsSortedFunc(found, q.compare) {
+		slices.SortStableFunc(found, q.compare)
+	}
+}
+
+// candidateOf returns a candidate in the room for a record of the session's.
+func (q *query) candidateOf(r *room, e *entry) *candidate {
+	c := r.candidates.next()
+	c.entry = e
 	if e.state == Persistent && e.keyIs(bytesOf(e.key)) {
 		c.key = bytesOf(e.key) // without a copy: a candidate's key never changes
 	} else {
 		c.key = []byte(e.currentKey())
 	}
-	for _, o := range q.sortColumns() {
-		c.sort = append(c.sort, o.col.at(e.ptr))
+	columns := q.sortColumns()
+	for _, o := range columns {
+		r.addSort(c, len(columns), o.col.at(e.ptr))
 	}
 	return c
 }

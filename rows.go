@@ -2,7 +2,6 @@ package userdata
 
 import (
 	"context"
-	"slices"
 	"sort"
 	"unsafe"
 )
@@ -50,6 +49,7 @@ type ownRecords struct {
 	epoch  uint64       // when,
 	moves  int          // after how many moves of its entries,
 	walked int          // and up to which of them
+	memory room
 }
 
 // meet takes in the records that the session has tracked since the last page.
@@ -63,15 +63,17 @@ func (r *rows) meet(p *plan) {
 		if e == nil || e.ptr == nil || r.has(e) {
 			continue
 		}
-		c := r.candidateOf(e)
-		if r.liesAhead(p, c) {
-			r.freeze(c)
-			own.ahead = append(own.ahead, c)
+		c := r.candidateOf(&own.memory, e)
+		if !r.liesAhead(p, c) {
+			own.memory.candidates.undo()
+			continue
 		}
+		r.freeze(c)
+		own.ahead = append(own.ahead, c)
 	}
 	own.walked = len(im.entries)
 	if len(own.ahead) > before {
-		slices.SortStableFunc(own.ahead, p.compare)
+		p.sort(own.ahead)
 	}
 }
 

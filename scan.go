@@ -203,6 +203,9 @@ func (p *plan) spans(way *path) ranges {
 	if p.inOrder && p.after != nil {
 		spans = spans.intersect(p.rest(way))
 	}
+	if p.until != nil {
+		spans = spans.intersect(p.upTo(way))
+	}
 	if p.reverse {
 		spans = spans.reversed()
 	}
@@ -223,6 +226,15 @@ func (p *plan) rest(way *path) ranges {
 		return ranges{{To: after(at)}}
 	}
 	return ranges{{From: at}}
+}
+
+// upTo returns the range of what comes no later than until does.
+func (p *plan) upTo(way *path) ranges {
+	at := p.position(way, p.until)
+	if p.reverse {
+		return ranges{{From: at}}
+	}
+	return ranges{{To: after(at)}}
 }
 
 // position returns the entry that stands for a candidate on a path that gives
