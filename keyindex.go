@@ -144,8 +144,6 @@ func (x *keyIndex) remove(e *entry) {
 	x.slots[at] = 0
 }
 
-// renew is for when the entries of the list have got other places.
-func (x *keyIndex) renew() {
-	clear(x.slots)
-	x.used, x.seen = 0, 0
-}
+// renew is for when the entries of the list have got other places: there may be far fewer than
+// there is room for, too.
+func (x *keyIndex) renew() { x.slots, x.used, x.seen = nil, 0, 0 }

@@ -67,3 +67,23 @@ func TestKeyIndexIsAMap(t *testing.T) {
 	}
 	check(-1)
 }
+
+// An index that had many entries once does not keep their room.
+func TestKeyIndexShrinks(t *testing.T) {
+	im := &identityMap{}
+	im.base.list = &im.entries
+	var entries []*entry
+	for i := range 10_000 {
+		e := &entry{state: Persistent, key: fmt.Sprint(i)}
+		im.insert(e)
+		entries = append(entries, e)
+	}
+	im.base.settle()
+	for _, e := range entries[3:] {
+		im.remove(e)
+	}
+	im.insert(&entry{state: Persistent, key: "last"}) // closes the gaps
+	if im.base.find([]byte("2")) != entries[2] || len(im.base.slots) > 16 {
+		t.Errorf("four entries have %d places", len(im.base.slots))
+	}
+}

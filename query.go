@@ -257,6 +257,7 @@ func (q *query) each(ctx context.Context, yield func(unsafe.Pointer, error) bool
 				return
 			}
 		}
+		r.recent = p
 		if p == nil || !yield(p, nil) {
 			return
 		}

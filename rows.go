@@ -29,13 +29,14 @@ type rows struct {
 	read  *plan        // of the page
 	calls uint64       // the count of the session's calls, as long as the page's records are answers unless there is another
 
-	handed int        // how many records were handed out
-	last   *candidate // if paged: what the rest lies beyond, as it was read; nil before the first
-	end    *candidate // likewise: what the page reaches to; nil if it is the last one
-	place  candidate  // memory for last
-	own    ownRecords // if paged
-	alone  bool       // the session tracks nothing of the table but what was handed out in this order
-	seen   passed     // tracked records handed out or left out, so that one whose key changes does not come again
+	handed int            // how many records were handed out
+	recent unsafe.Pointer // the last one of them
+	last   *candidate     // if paged: what the rest lies beyond, as it was read; nil before the first
+	end    *candidate     // likewise: what the page reaches to; nil if it is the last one
+	place  candidate      // memory for last
+	own    ownRecords     // if paged
+	alone  bool           // the session tracks nothing of the table but what was handed out in this order
+	seen   passed         // tracked records handed out or left out, so that one whose key changes does not come again
 }
 
 func newRows(q query) *rows { return &rows{query: q, size: firstPage, skip: q.offset} }
@@ -85,6 +86,9 @@ func (r *rows) liesAhead(p *plan, c *candidate) bool {
 	if order := p.compare(c, r.last); order != 0 {
 		return order > 0
 	}
+	if c.entry.ptr == r.recent { // expunged and added again
+		return false
+	}
 	return c.entry.state == Pending || c.entry.key != r.last.keyString() // else it is the last one, read since
 }
 
@@ -121,6 +125,9 @@ func (r *rows) has(e *entry) bool { return r.seen.has(e) }
 // returns nil.
 func (r *rows) quick() (p unsafe.Pointer) {
 	if r.crop == nil || !r.untracked || r.limit >= 0 && r.handed >= r.limit || !r.s.calls.unpassed(r.calls) {
+		return nil
+	}
+	if r.s.misuse.Load() || r.s.closed.Load() { // by a call that met the last one of this loop
 		return nil
 	}
 	if p, _ = r.crop.take(); p != nil {

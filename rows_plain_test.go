@@ -1,6 +1,7 @@
 package userdata_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -374,5 +375,72 @@ func TestQueriesAfterOthers(t *testing.T) {
 			t.Errorf("%s: got %v", name, got)
 		}
 		s.Close()
+	}
+}
+
+// callingStore calls a function in each View.
+type callingStore struct {
+	userdata.Store
+	onView func()
+}
+
+func (c *callingStore) View(ctx context.Context, fn func(userdata.Snapshot) error) error {
+	if c.onView != nil {
+		c.onView()
+	}
+	return c.Store.View(ctx, fn)
+}
+
+// A loop during whose read another call without an error was not carried out ends, as all calls do.
+func TestRowsOfMisusedSession(t *testing.T) {
+	t.Parallel()
+	store := &callingStore{Store: userdata.NewMemStore()}
+	db := openOn(t, store, rankedTable)
+	defer db.Close()
+	transact(t, db, func(s *userdata.Session) (err error) {
+		for i := range 200 {
+			err = errors.Join(err, s.Add(&ranked{ID: i}))
+		}
+		return err
+	})
+	for name, of := range map[string]func(q userdata.Query[ranked]) userdata.Query[ranked]{
+		"tracked":   func(q userdata.Query[ranked]) userdata.Query[ranked] { return q },
+		"untracked": userdata.Query[ranked].Untracked,
+	} {
+		s := db.NewSession()
+		store.onView = func() { s.Rollback() }
+		n := 0
+		var last error
+		for _, err := range of(rankedTable.Select(s)).Rows(t.Context()) {
+			n, last = n+1, err
+		}
+		store.onView = nil
+		if n > 2 || !errors.Is(last, userdata.ErrConcurrentUse) {
+			t.Errorf("%s: got %d records and %v, want one and ErrConcurrentUse", name, n, last)
+		}
+	}
+}
+
+// A record that a loop's body expunges and adds again had its turn.
+func TestRowsOfAddedAgain(t *testing.T) {
+	t.Parallel()
+	s := rankedDB(t, 300).NewSession()
+	defer s.Close()
+	next := 0
+	for r, err := range rankedTable.Select(s).Rows(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.ID != next {
+			t.Fatalf("got record %d, want %d", r.ID, next)
+		}
+		next++
+		s.Expunge(r)
+		if err := s.Add(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if next != 300 {
+		t.Errorf("got %d records, want 300", next)
 	}
 }

@@ -124,14 +124,15 @@ func (x *Fences) renew(old *fenceTable) *fenceTable {
 	return &t
 }
 
-// learn makes a fence of a branch that was searched, now and then.
-func (x *Fences) learn(t *Tree, id uint64, v *view) {
+// learn makes a fence of a branch that was searched, now and then. The search goes on at the page
+// next: no other one is looked at, which may be one that can't be read.
+func (x *Fences) learn(t *Tree, id uint64, v *view, next uint64) {
 	if x.misses.Add(1)%learnEvery != 0 || x.of(id) != nil {
 		return
 	}
 	if f := newFence(id, v); f != nil {
 		var child view
-		f.last = t.load(&child, v.child(0), 1) == nil && !child.branch()
+		f.last = t.load(&child, next, 1) == nil && !child.branch()
 		x.add(f)
 	}
 }

@@ -34,12 +34,15 @@ func (t *Tree) Aim(keys [][]byte, aims *Aims) (ok bool) {
 		return true
 	}
 	var v view
-	if aims.depth, ok = t.depth(&v); !ok {
-		return false
-	}
+	aims.depth = -1
 	for i, key := range keys {
 		if key == nil {
 			continue
+		}
+		if aims.depth < 0 {
+			if aims.depth, ok = t.depth(&v, key); !ok {
+				return false
+			}
 		}
 		if aims.ids[i], ok = t.leafOf(&v, key, aims.depth); !ok {
 			return false
@@ -103,36 +106,40 @@ func (t *Tree) getEach(keys, values [][]byte) (ok bool) {
 	return true
 }
 
-// depth returns how many branches are above the first leaf, as above any other. v is of no
-// use afterwards.
-func (t *Tree) depth(v *view) (depth int, ok bool) {
-	id := t.root
-	for depth := range maxDepth {
+// depth returns how many branches are above the leaf where the key belongs, as above any other.
+// Pages that are not on the way there may be ones that can't be read. v is of no use afterwards.
+func (t *Tree) depth(v *view, key []byte) (depth int, ok bool) {
+	id, depth, leaf := t.descend(key)
+	for ; !leaf && depth < maxDepth; depth++ {
 		if t.load(v, id, depth) != nil {
 			return 0, false
 		}
-		if !v.branch() {
-			return depth, true
+		if leaf = !v.branch(); leaf {
+			break
 		}
-		id = v.child(0)
+		if id, ok = v.toward(key); !ok {
+			return 0, false
+		}
 	}
-	return 0, false
+	return depth, leaf
 }
 
 // leafOf returns the page where the key belongs, so many branches below the root; it does
 // not look at it. v is of no use afterwards.
 func (t *Tree) leafOf(v *view, key []byte, depth int) (id uint64, ok bool) {
-	id, d := t.descend(key)
+	id, d, _ := t.descend(key)
 	for ; d < depth; d++ {
 		if t.load(v, id, d) != nil || !v.branch() {
 			return 0, false
 		}
-		if t.m.fences != nil {
-			t.m.fences.learn(t, id, v)
-		}
-		if id, ok = v.toward(key); !ok {
+		next, ok := v.toward(key)
+		if !ok {
 			return 0, false
 		}
+		if t.m.fences != nil {
+			t.m.fences.learn(t, id, v, next)
+		}
+		id = next
 	}
 	return id, d == depth
 }

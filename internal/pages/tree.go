@@ -344,7 +344,7 @@ func (t *Tree) load(v *view, id uint64, depth int) error {
 // find makes v the leaf where the key belongs, and returns its page, the number of
 // the first element in it that is not less, and whether that has the key.
 func (t *Tree) find(v *view, key []byte) (id uint64, i int, exact bool, err error) {
-	id, depth := t.descend(key)
+	id, depth, _ := t.descend(key)
 	for ; depth < maxDepth; depth++ {
 		if err := t.load(v, id, depth); err != nil {
 			return id, 0, false, err
@@ -362,19 +362,21 @@ func (t *Tree) find(v *view, key []byte) (id uint64, i int, exact bool, err erro
 		if !exact && i > 0 {
 			i--
 		}
+		next := v.child(i)
 		if t.m.fences != nil {
-			t.m.fences.learn(t, id, v)
+			t.m.fences.learn(t, id, v, next)
 		}
-		id = v.child(i)
+		id = next
 	}
 	return id, 0, false, pageError(t.root, errTooDeep)
 }
 
-// descend goes from the root toward the key as far as what is remembered leads.
-func (t *Tree) descend(key []byte) (id uint64, depth int) {
+// descend goes from the root toward the key as far as what is remembered leads, and reports
+// whether that is to a leaf for sure.
+func (t *Tree) descend(key []byte) (id uint64, depth int, leaf bool) {
 	id = t.root
 	if t.m.fences == nil || t.inline.b != nil {
-		return id, 0
+		return id, 0, false
 	}
 	for ; depth < maxDepth; depth++ {
 		f := t.m.fences.of(id)
@@ -386,10 +388,10 @@ func (t *Tree) descend(key []byte) (id uint64, depth int) {
 			break
 		}
 		if id = next; f.last {
-			return id, depth + 1
+			return id, depth + 1, true
 		}
 	}
-	return id, depth
+	return id, depth, false
 }
 
 // Get returns the value under the key: nil if there is none, and not nil if it is
