@@ -61,7 +61,7 @@ This package also finds and compares what each key has, checksums each record, a
 	"close":       `What the load left free is cut off the file, after pages have moved from its end; raw bbolt only unmaps it. SQLite and pebble write their logs to the tree or a table.`,
 	"size":        `A commit fills the pages that it writes; what commits left free Close has cut off. SQLite keeps no key twice in its index, and writes pages in place; pebble compresses its blocks.`,
 	"open":        `The meta pages and the list of free pages are checked, and the schema is compared; SQLite and others trust what they find. Raw bbolt puts all free pages into a map, where this package keeps a list.`,
-	"get":         `Half of a get in a large file is waiting for memory. To find the bytes, compare them with their checksum and copy them takes a third of what raw bbolt takes (BenchmarkOwnFloor); a session, its allocations and what guards against a bad file and a closed one take the rest.`,
+	"get":         `About a third of a get in a large file is waiting for memory. To find the bytes, compare them with their checksum and copy them takes a third of what raw bbolt takes (BenchmarkOwnFloor); a session, its allocations and what guards against a bad file and a closed one take the rest.`,
 	"session":     `The session keeps what it read, with a copy to compare with later.`,
 	"tracked":     `The identity map is looked up by the table and the key, under a check that the session is used by one goroutine.`,
 	"scan":        `A third of the time goes into collecting garbage, which a program with little memory in use does every 4 MB. Two processors that only compare checksums and copy texts take 0.32 (BenchmarkOwnFloor).`,
