@@ -452,19 +452,25 @@ func BenchmarkScan(b *testing.B) {
 
 // BenchmarkTracked asks a session that has all of 100,000 records.
 func BenchmarkTracked(b *testing.B) {
-	s := hundredThousand.open(b, 100_000).NewSession()
+	const n = 100_000
+	s := hundredThousand.open(b, n).NewSession()
 	defer s.Close()
-	q := benchRecords.Select(s)
-	for name, q := range map[string]userdata.Query[benchRecord]{"all": q, "first 10": q.Limit(10)} {
-		b.Run(name, func(b *testing.B) {
+	all := benchRecords.Select(s)
+	ask := func(q userdata.Query[benchRecord], want int) func(b *testing.B) {
+		return func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := q.All(b.Context()); err != nil {
-					b.Fatal(err)
+				if got, err := q.All(b.Context()); err != nil || len(got) != want {
+					b.Fatal(len(got), err)
 				}
 			}
-		})
+		}
 	}
+	if got, err := all.All(b.Context()); err != nil || len(got) != n {
+		b.Fatal(len(got), err)
+	}
+	b.Run("all", ask(all, n))
+	b.Run("first 10", ask(all.Limit(10), 10))
 }
 
 // BenchmarkFilter finds 100 of 100,000 by a column without an index.

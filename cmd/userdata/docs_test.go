@@ -109,7 +109,7 @@ func TestExamples(t *testing.T) {
 	t.Parallel()
 	shell, err := exec.LookPath("sh")
 	if err != nil {
-		t.Skip(err)
+		t.Skip("the examples are written for a shell:", err)
 	}
 	eachCommand(newRoot(), func(c *cobra.Command) {
 		if c.Example == "" {
