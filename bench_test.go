@@ -336,6 +336,7 @@ func BenchmarkGet(b *testing.B) {
 			if _, err := benchRecords.Get(b.Context(), s, i*7919%100_000); err != nil {
 				b.Fatal(err)
 			}
+			s.Close()
 			i++
 		}
 	})

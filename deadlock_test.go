@@ -396,13 +396,20 @@ const littleEnv = "USERDATA_TEST_LITTLE"
 // The same where a file that grows must be mapped anew, which readers are in the
 // way of: in a process that has little address space.
 func TestNoDeadlockLittleAddressSpace(t *testing.T) {
+	withLittleSpace(t, 3_500_000, littleEnv+"=1", "-test.run=^Test(MapsAnew|NoDeadlock(Generated)?)$", "-test.parallel=4")
+}
+
+// withLittleSpace runs tests in a process that may have so many kilobytes of addresses, besides those
+// that it begins with.
+func withLittleSpace(t *testing.T, kilobytes int, env string, args ...string) {
+	t.Helper()
 	if runtime.GOOS != "linux" || ^uint(0)>>32 == 0 {
 		t.Skip("the limit is set the Linux way, and the large mapping is made with 64-bit addresses")
 	}
 	t.Parallel()
-	script := `size=$(env ` + littleEnv + `=size "$0" -test.run='^TestMapsAnew$' | sed -n 's/^VmSize:[^0-9]*\([0-9]*\).*/\1/p'); ulimit -v $((size + 3500000)); exec "$0" "$@"`
-	cmd := exec.Command("sh", "-c", script, os.Args[0], "-test.run=^Test(MapsAnew|NoDeadlock(Generated)?)$", "-test.count=1", "-test.parallel=4")
-	cmd.Env = append(os.Environ(), littleEnv+"=1")
+	script := `size=$(env ` + littleEnv + `=size "$0" -test.run='^TestMapsAnew$' | sed -n 's/^VmSize:[^0-9]*\([0-9]*\).*/\1/p'); ulimit -v $((size + ` + fmt.Sprint(kilobytes) + `)); exec "$0" "$@"`
+	cmd := exec.Command("sh", append([]string{"-c", script, os.Args[0], "-test.count=1"}, args...)...)
+	cmd.Env = append(os.Environ(), env)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("with little address space: %v\n%s", err, out)
 	}

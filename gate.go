@@ -58,6 +58,9 @@ func (t *turnstile) enter() bool {
 // leave ends the call.
 func (t *turnstile) leave() { t.n.Store(t.n.Load() + 1) }
 
+// counts reports whether there were so many calls, besides the one under way.
+func (t *turnstile) counts(calls uint64) bool { return t.n.Load() == 2*calls+1 }
+
 // afterThis returns the count that is to be found after the call under way.
 func (t *turnstile) afterThis() uint64 { return t.n.Load() + 1 }
 

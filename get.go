@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// tableOf returns the database's table for a declared one.
+// tableOf returns the database's table for a declared one. The caller is in a call.
 func tableOf[T any](s *Session, t *Table[T]) (*table, error) {
 	if t.err != nil {
 		return nil, t.err
@@ -17,7 +17,15 @@ func tableOf[T any](s *Session, t *Table[T]) (*table, error) {
 			return own, nil
 		}
 	}
-	own := s.db.tables[t.name]
+	return declared(s.db, t)
+}
+
+// declared is tableOf, for who is in no call.
+func declared[T any](db *DB, t *Table[T]) (*table, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	own := db.tables[t.name]
 	if own == nil || own.recordType != t.table.recordType {
 		return nil, fmt.Errorf("userdata: table %s: %w", t.name, invalidf("it was not given to Open"))
 	}
@@ -40,6 +48,7 @@ func (t *Table[T]) Get(ctx context.Context, s *Session, key any) (*T, error) {
 		return nil, err
 	}
 	defer s.leave()
+	s.gets++
 	own, err := tableOf(s, t)
 	if err != nil {
 		return nil, err

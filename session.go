@@ -21,35 +21,13 @@ import (
 // (Rollback, Expunge, State, Changes) do nothing either and leave a mark: the
 // calls after them return ErrConcurrentUse until a Rollback is made undisturbed.
 type Session struct {
-	db       *DB
-	snapshot Snapshot // in a View: the one that all reads see
+	db     *DB
+	calls  turnstile
+	misuse atomic.Bool // a call without an error met another
+	closed atomic.Bool
 
-	calls        turnstile
-	misuse       atomic.Bool // a call without an error met another
-	closed       atomic.Bool
-	torn         bool // a rollback did not come to its end
-	managed      bool // by Transact, which commits
-	serializable bool
-
-	tables   []*identityMap     // of each table that was used
-	entries  slab[entry]        // memory for those of records that were read
-	pointers map[pointer]*entry // what the program has pointers to; nil before it is asked for: see entryOf
-	hidden   []*entry           // what bulk updates and deletes made since the last commit; maybe handed out since
-	detached map[weakPointer]struct{}
-	prune    int          // the size at which detached is rid of records that are no more
-	saves    []*savepoint // the open ones, the outermost first
-
-	epoch   uint64               // counts commits and rollbacks
-	version uint64               // of the store at the first read, if serializable
-	absent  map[absence]struct{} // keys that Get did not find since the last commit or rollback
-	key     []byte               // the encoded key of the call under way: its memory is used again
-	memory  sessionMemory
-}
-
-// An absence is a key under which a session found nothing.
-type absence struct {
-	table *table
-	key   string
+	*unitOfWork         // nil if it was given back
+	had         pointer // then: the record that it had, if any
 }
 
 // A SessionOption is an option of [DB.NewSession].
@@ -60,10 +38,10 @@ type SessionOption func(*Session)
 // another state than that first one returns [ErrConflict] at once.
 func Serializable(s *Session) { s.serializable = true }
 
-// NewSession returns a session with nothing in it. Close it when it is done.
+// NewSession returns a session with nothing in it. Close it when it is done: that holds no
+// resources, but the next session may use its memory then.
 func (db *DB) NewSession(opts ...SessionOption) *Session {
-	s := &Session{db: db, epoch: 1}
-	s.key = s.memory.key[:0]
+	s := &Session{db: db, unitOfWork: newUnitOfWork()}
 	for _, o := range opts {
 		o(s)
 	}
@@ -76,12 +54,12 @@ func (s *Session) enter(op string) error {
 		return fmt.Errorf("userdata: %s: %w", op, ErrConcurrentUse)
 	}
 	switch {
-	case s.misuse.Load(), s.torn:
-		s.leave()
-		return fmt.Errorf("userdata: %s: %w: an earlier call met another, or a panic, and was not carried out; call Rollback", op, ErrConcurrentUse)
 	case s.closed.Load():
 		s.leave()
 		return fmt.Errorf("userdata: %s: session is %w", op, ErrClosed)
+	case s.misuse.Load(), s.torn:
+		s.leave()
+		return fmt.Errorf("userdata: %s: %w: an earlier call met another, or a panic, and was not carried out; call Rollback", op, ErrConcurrentUse)
 	}
 	return nil
 }
@@ -96,49 +74,6 @@ func (s *Session) enterQuietly() bool {
 		return false
 	}
 	return true
-}
-
-// known returns the identity map of a table, or nil if the table was not used yet.
-func (s *Session) known(t *table) *identityMap {
-	for _, im := range s.tables {
-		if im.table == t {
-			return im
-		}
-	}
-	return nil
-}
-
-// identity returns the identity map of a table.
-func (s *Session) identity(t *table) *identityMap {
-	im := s.known(t)
-	switch {
-	case im != nil:
-		return im
-	case s.tables == nil:
-		im = s.memory.begin(s)
-	default:
-		im = &identityMap{}
-	}
-	im.table, im.base.list = t, &im.entries
-	s.tables = append(s.tables, im)
-	return im
-}
-
-// A sessionMemory is what a session of one table needs for its first record, so that
-// such a one is a single piece of memory.
-type sessionMemory struct {
-	table   identityMap
-	tables  [1]*identityMap
-	entries [1]*entry
-	entry   [1]entry
-	key     [32]byte
-}
-
-// begin makes the memory that of the session, and returns its first identity map.
-func (m *sessionMemory) begin(s *Session) *identityMap {
-	s.tables, s.entries.room = m.tables[:0], m.entry[:0]
-	m.table.entries = m.entries[:0]
-	return &m.table
 }
 
 // recordOf returns the pointer to a record that a caller hands in.
@@ -545,6 +480,9 @@ func (s *Session) Expunge(records ...any) {
 		return
 	}
 	defer s.leave()
+	if s.closed.Load() {
+		return
+	}
 	for _, r := range records {
 		if p, err := s.recordOf("expunge", r); err == nil {
 			if e := s.entryOf(p); e != nil {
@@ -561,6 +499,12 @@ func (s *Session) State(record any) State {
 		return Transient
 	}
 	defer s.leave()
+	if s.unitOfWork == nil {
+		if p == s.had {
+			return Detached
+		}
+		return Transient
+	}
 	if e := s.entryOf(p); e != nil {
 		if s.closed.Load() {
 			return Detached
@@ -571,24 +515,4 @@ func (s *Session) State(record any) State {
 		return Detached
 	}
 	return Transient
-}
-
-// Close forgets what was not committed, and every record: they stay readable.
-// A second Close does nothing. It returns [ErrConcurrentUse] if another call is
-// under way.
-func (s *Session) Close() error {
-	if !s.calls.enter() {
-		return fmt.Errorf("userdata: close session: %w", ErrConcurrentUse)
-	}
-	defer s.leave()
-	s.closed.Store(true)
-	s.saves, s.absent, s.hidden = nil, nil, nil
-	return nil
-}
-
-// end closes a session whose function has returned, even if a goroutine that
-// the function left behind is in a call: that is its last one.
-func (s *Session) end() {
-	s.closed.Store(true)
-	s.Close()
 }

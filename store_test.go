@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -366,15 +365,7 @@ func TestBoltLittleAddressSpace(t *testing.T) {
 		}
 		return
 	}
-	if runtime.GOOS != "linux" || ^uint(0)>>32 == 0 {
-		t.Skip("the limit is set the Linux way, and the large mapping is made with 64-bit addresses")
-	}
-	script := `size=$(sed -n 's/^VmSize:[^0-9]*\([0-9]*\).*/\1/p' /proc/` + fmt.Sprint(os.Getpid()) + `/status); ulimit -v $((size + 3000000)); exec "$0" "$@"`
-	cmd := exec.Command("sh", "-c", script, os.Args[0], "-test.run=^TestBoltLittleAddressSpace$", "-test.count=1")
-	cmd.Env = append(os.Environ(), "USERDATA_TEST_MMAP="+filepath.Join(t.TempDir(), "test.db"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("with little address space: %v\n%s", err, out)
-	}
+	withLittleSpace(t, 3_000_000, "USERDATA_TEST_MMAP="+filepath.Join(t.TempDir(), "test.db"), "-test.run=^TestBoltLittleAddressSpace$")
 }
 
 func TestStoreModel(t *testing.T) {

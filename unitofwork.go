@@ -1,0 +1,135 @@
+package userdata
+
+import (
+	"fmt"
+	"sync"
+)
+
+// A unitOfWork is what a session tracks, with all that it needs for that.
+type unitOfWork struct {
+	snapshot     Snapshot // in a View: the one that all reads see
+	torn         bool     // a rollback did not come to its end
+	managed      bool     // by Transact, which commits
+	serializable bool
+
+	tables   []*identityMap     // of each table that was used
+	entries  slab[entry]        // memory for those of records that were read
+	pointers map[pointer]*entry // what the program has pointers to; nil before it is asked for: see entryOf
+	hidden   []*entry           // what bulk updates and deletes made since the last commit; maybe handed out since
+	detached map[weakPointer]struct{}
+	prune    int          // the size at which detached is rid of records that are no more
+	saves    []*savepoint // the open ones, the outermost first
+
+	epoch   uint64               // counts commits and rollbacks
+	version uint64               // of the store at the first read, if serializable
+	absent  map[absence]struct{} // keys that Get did not find since the last commit or rollback
+	gets    uint64               // how many of the session's calls were Get
+	key     []byte               // the encoded key of the call under way: its memory is used again
+	memory  unitMemory
+}
+
+// An absence is a key under which a session found nothing.
+type absence struct {
+	table *table
+	key   string
+}
+
+// unitsOfWork has some that sessions have given back, each like a new one.
+var unitsOfWork = sync.Pool{New: func() any { return new(unitOfWork) }}
+
+func newUnitOfWork() *unitOfWork {
+	u := unitsOfWork.Get().(*unitOfWork)
+	u.epoch = 1
+	u.key = u.memory.key[:0]
+	return u
+}
+
+// giveBack gives the unit of work of a session that is closing to a later one, if all that was
+// done in it was Get, of one record at the most: a program may have very many of those, and
+// half of what they allocate was this. Of all else, loops and savepoints might come back to
+// it, which are calls as well. The caller is in a call.
+func (s *Session) giveBack() {
+	u := s.unitOfWork
+	if len(u.tables) > 1 || s.misuse.Load() || !s.calls.counts(u.gets) {
+		return
+	}
+	if len(u.tables) == 1 {
+		switch entries := u.memory.table.entries; len(entries) {
+		case 0:
+		case 1:
+			s.had = entries[0].pointer()
+		default:
+			return
+		}
+	}
+	s.unitOfWork = nil
+	*u = unitOfWork{}
+	unitsOfWork.Put(u)
+}
+
+// known returns the identity map of a table, or nil if the table was not used yet.
+func (u *unitOfWork) known(t *table) *identityMap {
+	for _, im := range u.tables {
+		if im.table == t {
+			return im
+		}
+	}
+	return nil
+}
+
+// identity returns the identity map of a table.
+func (u *unitOfWork) identity(t *table) *identityMap {
+	im := u.known(t)
+	switch {
+	case im != nil:
+		return im
+	case u.tables == nil:
+		im = u.firstMap()
+	default:
+		im = &identityMap{}
+	}
+	im.table, im.base.list = t, &im.entries
+	u.tables = append(u.tables, im)
+	return im
+}
+
+// A unitMemory is what a session of one table needs for its first record, so that
+// such a one is a single piece of memory.
+type unitMemory struct {
+	table   identityMap
+	tables  [1]*identityMap
+	entries [1]*entry
+	entry   [1]entry
+	key     [32]byte
+}
+
+// firstMap puts the memory to use, and returns the identity map in it.
+func (u *unitOfWork) firstMap() *identityMap {
+	m := &u.memory
+	u.tables, u.entries.room = m.tables[:0], m.entry[:0]
+	m.table.entries = m.entries[:0]
+	return &m.table
+}
+
+// Close forgets what was not committed, and every record: they stay readable.
+// A second Close does nothing. It returns [ErrConcurrentUse] if another call is
+// under way.
+func (s *Session) Close() error {
+	if !s.calls.enter() {
+		return fmt.Errorf("userdata: close session: %w", ErrConcurrentUse)
+	}
+	defer s.leave()
+	s.closed.Store(true)
+	if s.unitOfWork != nil { // or it was closed before
+		s.saves, s.absent, s.hidden = nil, nil, nil
+		s.giveBack()
+	}
+	return nil
+}
+
+// end closes a session whose function has returned, even if a goroutine that
+// the function left behind is in a call: that is its last one.
+func (s *Session) end() {
+	s.closed.Store(true)
+	s.Close()
+}
