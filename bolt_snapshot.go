@@ -180,7 +180,7 @@ func (s *boltSnapshot) Scan(bucket string, r Range, fn func(key, value []byte) b
 		if value == nil {
 			return strayError(bucket, key)
 		}
-		if !fn(key, value) {
+		if !fn(key[:len(key):len(key)], value) {
 			return nil
 		}
 		n++

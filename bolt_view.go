@@ -102,12 +102,11 @@ func (p *pin) absorb(r any, err *error) {
 	*err = corruptf("the file is shorter than it says, or can't be read: %v", r)
 }
 
-// valueCopy is a View of one value: it returns a copy of that, nil for nothing, with a
-// copy of the key behind its end.
-func (s *BoltStore) valueCopy(ctx context.Context, bucket string, key []byte) (value []byte, err error) {
+// valueCopy is a View of one value: it returns copies of the key and of that, nil for nothing.
+func (s *BoltStore) valueCopy(ctx context.Context, bucket string, key []byte) (own, value []byte, err error) {
 	p, err := s.beginCopy(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer s.endCopy(p, debug.SetPanicOnFault(true), &err) // one for all: the compiler makes more of them slow
 	return copyValue(p.snap, bucket, key)
@@ -141,13 +140,14 @@ func (s *BoltStore) endCopy(p *pin, onFault bool, err *error) {
 	}
 }
 
-// copyValue returns what valueCopy does, from a snapshot.
-func copyValue(snap Snapshot, bucket string, key []byte) ([]byte, error) {
+// copyValue returns what valueCopy does, from a snapshot: one behind the other.
+func copyValue(snap Snapshot, bucket string, key []byte) (own, value []byte, err error) {
 	v, err := snap.Get(bucket, key)
 	if v == nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return append(append(make([]byte, 0, len(v)+len(key)), v...), key...)[:len(v)], err
+	both := append(append(make([]byte, 0, len(key)+len(v)), key...), v...)
+	return both[:len(key)], both[len(key):], err
 }
 
 // snapshot runs fn with a snapshot of the file.

@@ -265,15 +265,28 @@ func checksumSeed(table string) uint32 {
 	return crc32.Update(0, castagnoli, append(binary.AppendUvarint(nil, uint64(len(table))), table...))
 }
 
-// checksum returns the CRC32C over table, key and map; seed stands for the table.
+// checksum returns the CRC32C over table, key and map; seed stands for the table. It is quicker
+// if the value lies behind the key, within that one's capacity.
 func checksum(seed uint32, key, value []byte) uint32 {
 	sum, n := seed, uint64(len(key))
 	for ; n >= 1<<7; n >>= 7 { // as a uvarint
 		sum = addByte(sum, byte(n)|1<<7)
 	}
 	sum = addByte(sum, byte(n))
+	if both := join(key, value); both != nil {
+		return crc32.Update(sum, castagnoli, both)
+	}
 	sum = crc32.Update(sum, castagnoli, key)
 	return crc32.Update(sum, castagnoli, value)
+}
+
+// join returns key and value as one, if that is what they are.
+func join(key, value []byte) []byte {
+	n := len(key) + len(value)
+	if len(value) == 0 || n > cap(key) || &key[:n][len(key)] != &value[0] {
+		return nil
+	}
+	return key[:n]
 }
 
 // addByte is crc32.Update with one byte, which would have to be on the heap there.

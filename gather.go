@@ -271,10 +271,10 @@ type recordRoom struct {
 // for those that are to come, or for twice as many as the last one.
 func (m *recordRoom) next(t *table, coming, most int) unsafe.Pointer {
 	if m.used == m.size {
-		m.used, m.size = 0, max(1, min(max(2*m.size, coming), most/max(1, int(t.typ.Size()))))
+		m.used, m.size = 0, max(1, min(max(2*m.size, coming), most/max(1, int(t.size))))
 		m.block = reflect.MakeSlice(t.sliceType, m.size, m.size).UnsafePointer()
 	}
-	p := unsafe.Add(m.block, uintptr(m.used)*t.typ.Size()) // within the block: used < size
+	p := unsafe.Add(m.block, uintptr(m.used)*t.size) // within the block: used < size
 	m.used++
 	return p
 }
@@ -282,7 +282,7 @@ func (m *recordRoom) next(t *table, coming, most int) unsafe.Pointer {
 // beside reports whether the last record that next gave is the one after n others, the first
 // of which is given, and in the same block: not just in one that happens to lie behind it.
 func (m *recordRoom) beside(t *table, first unsafe.Pointer, n int) bool {
-	return n < m.used && first == unsafe.Add(m.block, uintptr(m.used-1-n)*t.typ.Size())
+	return n < m.used && first == unsafe.Add(m.block, uintptr(m.used-1-n)*t.size)
 }
 
 // best keeps the first candidates that are needed.

@@ -111,7 +111,7 @@ func (h *harvest) take() (p unsafe.Pointer, e *entry) {
 		if run := &h.records[0]; run.n > 0 {
 			p = run.first
 			if run.n--; run.n > 0 { // else the next one is not of the block
-				run.first = unsafe.Add(p, h.table.typ.Size())
+				run.first = unsafe.Add(p, h.table.size)
 			}
 			return p, nil
 		}

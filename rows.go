@@ -34,6 +34,8 @@ type rows struct {
 	last   *candidate     // if paged: what the rest lies beyond, as it was read; nil before the first
 	end    *candidate     // likewise: what the page reaches to; nil if it is the last one
 	place  candidate      // memory for last
+	byText bool           // a text, the key, is all that there is to hold of a record
+	text   string         // of the last one, if last does not have it yet; else ""
 	own    ownRecords     // if paged
 	alone  bool           // the session tracks nothing of the table but what was handed out in this order
 	seen   passed         // tracked records handed out or left out, so that one whose key changes does not come again
@@ -130,10 +132,15 @@ func (r *rows) quick() (p unsafe.Pointer) {
 	if r.s.misuse.Load() || r.s.closed.Load() { // by a call that met the last one of this loop
 		return nil
 	}
-	if p, _ = r.crop.take(); p != nil {
-		r.hold(p, nil)
-		r.handed++
+	if p, _ = r.crop.take(); p == nil {
+		return nil
 	}
+	if r.byText {
+		r.text = *(*string)(r.table.key.at(p))
+	} else {
+		r.hold(p, nil)
+	}
+	r.handed++
 	return p
 }
 
@@ -144,6 +151,10 @@ func (r *rows) next(ctx context.Context) (p unsafe.Pointer, err error) {
 	}
 	defer r.s.leave()
 	r.sound = true
+	if r.text != "" {
+		r.place.key, r.text = bytesOf(r.text), ""
+		r.last = &r.place
+	}
 	for p == nil && (r.limit < 0 || r.handed < r.limit) {
 		if err := r.fill(ctx); err != nil || len(r.page) == 0 && r.crop == nil {
 			return nil, err
@@ -283,6 +294,7 @@ func (r *rows) readPlainly(ctx context.Context, p *plan) error {
 	if err != nil {
 		return err
 	}
+	r.byText = r.table.keyCodec.text && len(r.sortColumns()) == 0
 	r.crop, r.end, r.done, r.epoch, r.puts = h, nil, h.more(), r.s.epoch, p.im.base.puts
 	for ; r.skip > 0; r.skip-- {
 		rec, e := h.take()
@@ -351,7 +363,7 @@ func (r *rows) resolve(ctx context.Context, c *candidate) (p unsafe.Pointer, err
 // was, and returns nil if it is no answer any more.
 func (r *rows) current(ctx context.Context, e *entry) (*entry, error) {
 	if e.state == Persistent && e.epoch != r.s.epoch {
-		value, err := r.s.readValue(ctx, r.table, []byte(e.key))
+		_, value, err := r.s.readValue(ctx, r.table, []byte(e.key))
 		if err != nil {
 			return nil, err
 		}
@@ -367,7 +379,7 @@ func (r *rows) current(ctx context.Context, e *entry) (*entry, error) {
 
 // reread looks a key up again, and returns nil if its record no longer matches.
 func (r *rows) reread(ctx context.Context, key []byte) (*candidate, error) {
-	value, err := r.s.readValue(ctx, r.table, key)
+	key, value, err := r.s.readValue(ctx, r.table, key)
 	if value == nil || err != nil {
 		return nil, err
 	}

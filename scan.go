@@ -33,6 +33,7 @@ type lookahead struct {
 	size    int // how many entries are looked at together next time
 	at      int // the entry that is visited
 	keys    [farthest][]byte
+	found   [farthest][]byte // the tables' own keys, beside their values
 	values  [farthest][]byte // nil if not known
 	aims    pages.Aims       // of the keys,
 	aimed   bool             // which were aimed at
@@ -185,7 +186,7 @@ func (sc *scanner) visitAll(p *path, entries, next []indexEntry) (more bool, err
 	if a.aimed && !sc.snap.(*boltSnapshot).getAimed(sc.table.name, a.keys[:n], a.values[:n], &a.aims) {
 		clear(a.values[:]) // one by one they say what is wrong
 	}
-	a.aimed = false
+	a.found, a.aimed = a.keys, false
 	if len(next) > 0 {
 		sc.aim(p, next)
 	}
@@ -334,8 +335,8 @@ func (sc *scanner) seen(key []byte) bool {
 // follow opens the record that an entry of an index leads to.
 func (sc *scanner) follow(x *index, key []byte) error {
 	var value []byte
-	if a := sc.ahead; a != nil {
-		value = a.values[a.at]
+	if a := sc.ahead; a != nil && a.values[a.at] != nil {
+		key, value = a.found[a.at], a.values[a.at]
 	}
 	if value == nil {
 		var err error

@@ -210,6 +210,7 @@ type recordType struct {
 	rooms sync.Pool // of *room
 
 	typ       reflect.Type
+	size      uintptr   // of a record
 	columns   []*column // in the order of the struct's fields
 	stored    []*column // in the order of the encoding
 	key       *column
@@ -292,7 +293,7 @@ func newRecordType(t reflect.Type) (*recordType, error) {
 	if err != nil {
 		return nil, err
 	}
-	rt := &recordType{typ: t, validates: reflect.PointerTo(t).Implements(reflect.TypeFor[validator]())}
+	rt := &recordType{typ: t, size: t.Size(), validates: reflect.PointerTo(t).Implements(reflect.TypeFor[validator]())}
 	builder := codecBuilder{done: map[reflect.Type]*valueCodec{}}
 	for _, f := range fields {
 		c, err := newColumn(&builder, f)

@@ -353,7 +353,7 @@ func (s *Session) get(ctx context.Context, t *table, key []byte) (*entry, error)
 	if e != nil {
 		stored = []byte(e.key)
 	}
-	value, err := s.readValue(ctx, t, stored)
+	own, value, err := s.readValue(ctx, t, stored)
 	if err != nil {
 		return nil, err
 	}
@@ -361,7 +361,7 @@ func (s *Session) get(ctx context.Context, t *table, key []byte) (*entry, error)
 	case e != nil:
 		e, err = s.refreshed(e, value)
 	case value != nil:
-		e, err = s.load(im, key, value)
+		e, err = s.load(im, own, value)
 	}
 	if e == nil && err == nil { // not in the store, but another record's key may have been changed to it
 		if e = im.search(key); e == nil {
@@ -371,32 +371,31 @@ func (s *Session) get(ctx context.Context, t *table, key []byte) (*entry, error)
 	return e, err
 }
 
-// readValue returns a copy of what the store has under the key, nil for nothing.
-// Behind its end, and within its capacity, is a copy of the key.
-func (s *Session) readValue(ctx context.Context, t *table, key []byte) (value []byte, err error) {
+// readValue returns copies of the key and of what the store has under it, nil for nothing.
+func (s *Session) readValue(ctx context.Context, t *table, key []byte) (own, value []byte, err error) {
 	var start time.Time
 	echoes := s.db.echoes(ctx)
 	if echoes {
 		start = time.Now()
 	}
 	if store, plain := s.db.store.(*BoltStore); plain && s.snapshot == nil && !s.serializable {
-		value, err = store.valueCopy(ctx, t.name, key)
+		own, value, err = store.valueCopy(ctx, t.name, key)
 	} else {
-		value, err = s.readCopy(ctx, t, key)
+		own, value, err = s.readCopy(ctx, t, key)
 	}
 	if err == nil && echoes {
 		s.db.echoGet(ctx, t, key, value, start)
 	}
-	return value, err
+	return own, value, err
 }
 
 // readCopy is readValue in the session's own way to read.
-func (s *Session) readCopy(ctx context.Context, t *table, key []byte) (value []byte, err error) {
+func (s *Session) readCopy(ctx context.Context, t *table, key []byte) (own, value []byte, err error) {
 	err = s.read(ctx, func(snap Snapshot) (err error) {
-		value, err = copyValue(snap, t.name, key)
+		own, value, err = copyValue(snap, t.name, key)
 		return err
 	})
-	return value, err
+	return own, value, err
 }
 
 // noteAbsent remembers that the key was looked for and not found.
@@ -407,16 +406,17 @@ func (s *Session) noteAbsent(t *table, key string) {
 	s.absent[absence{t, key}] = struct{}{}
 }
 
-// load decodes a value that readValue returned, which it keeps, and tracks the record.
+// load decodes what readValue returned, which it keeps, and tracks the record.
 func (s *Session) load(im *identityMap, key, value []byte) (*entry, error) {
-	n := len(value)
-	key, value = value[n:n+len(key)], value[:n:n]
 	p := im.table.newRecord()
 	if err := im.table.decodeOwn(key, value, p); err != nil {
 		return nil, err
 	}
 	e := s.entries.next()
 	*e = entry{ptr: p, state: Persistent, key: lentText(key), baseline: lentText(value)}
+	if im.table.keyCodec.text {
+		e.key = *(*string)(im.table.key.at(p)) // the same, and what it is compared with when it is looked up
+	}
 	s.track(im, e)
 	return e, nil
 }
@@ -458,7 +458,7 @@ func (s *Session) Refresh(ctx context.Context, record any) error {
 	if e.state == Pending {
 		return e.fault("refresh", invalidf("the record was never committed"))
 	}
-	value, err := s.readValue(ctx, e.im.table, []byte(e.key))
+	_, value, err := s.readValue(ctx, e.im.table, []byte(e.key))
 	if err != nil {
 		return err
 	}

@@ -354,6 +354,30 @@ func TestBoltVersionNeverZero(t *testing.T) {
 	}
 }
 
+// What a store hands out ends where it ends: to append to it copies it.
+func TestBoltHandsOutNoRoom(t *testing.T) {
+	s := openBolt(t)
+	put(t, s, "a", "1", "one")
+	ok(t, s.View(t.Context(), func(snap userdata.Snapshot) error {
+		v, err := snap.Get("a", []byte("1"))
+		ok(t, err)
+		return errors.Join(wantNoRoom(v), snap.Scan("a", userdata.Range{}, func(key, value []byte) bool {
+			if err := errors.Join(wantNoRoom(key), wantNoRoom(value)); err != nil {
+				t.Error(err)
+			}
+			return true
+		}))
+	}))
+}
+
+// wantNoRoom returns an error if b has room for more.
+func wantNoRoom(b []byte) error {
+	if cap(b) > len(b) {
+		return fmt.Errorf("%q has room for %d bytes more", b, cap(b)-len(b))
+	}
+	return nil
+}
+
 // Where a process may not have 4 GiB of addresses, a store opens all the same.
 func TestBoltLittleAddressSpace(t *testing.T) {
 	if path := os.Getenv("USERDATA_TEST_MMAP"); path != "" {

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 )
@@ -91,21 +92,21 @@ func (c *Cursor) Next() (key, value []byte, err error) {
 		return c.leave(after)
 	}
 	key, value = c.leaf.plain(i)
-	if value == nil || !greater(key, c.key) {
+	if value == nil || compare(key, c.key) <= 0 {
 		return c.take(i, 1)
 	}
 	c.index, c.key = i, key
 	return key, value, nil
 }
 
-// greater reports whether a is greater than b.
-func greater(a, b []byte) bool {
+// compare is bytes.Compare.
+func compare(a, b []byte) int {
 	if len(a) >= headBytes && len(b) >= headBytes {
 		if x, y := binary.BigEndian.Uint64(a), binary.BigEndian.Uint64(b); x != y { // which mostly decides
-			return x > y
+			return cmp.Compare(x, y)
 		}
 	}
-	return bytes.Compare(a, b) > 0
+	return bytes.Compare(a, b)
 }
 
 // Prev goes to the entry before. A cursor that is not placed stays so.

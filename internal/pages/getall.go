@@ -12,8 +12,9 @@ const Together = 16
 
 // GetAll looks up many keys, each as [Tree.Get] does. Most of a Get in a large file is
 // waiting for memory, for one page after the other; here the keys wait together. A nil
-// key is passed over. It puts what is under keys[i] to values[i], and returns false if
-// anything is wrong: then Get says what, and the values are of no use.
+// key is passed over. It puts what is under keys[i] to values[i], and to keys[i] the page's own
+// key, whose capacity reaches over the value. It returns false if anything is wrong: then Get says
+// what, and the values are of no use.
 func (t *Tree) GetAll(keys, values [][]byte) (ok bool) {
 	var aims Aims
 	for len(keys) > 0 {
@@ -54,41 +55,88 @@ func (t *Tree) Aim(keys [][]byte, aims *Aims) (ok bool) {
 	return true
 }
 
-// GetAimed is GetAll for the keys that [Tree.Aim] was called with. What all of them are certain
-// to need next is prefetched before it is looked at.
+// GetAimed is GetAll for the keys that [Tree.Aim] was called with. They are searched for side by
+// side, so that what each of them needs next is on its way from memory while the others are
+// looked at: no more than that, since a processor can wait for few things at once.
 func (t *Tree) GetAimed(keys, values [][]byte, aims *Aims) (ok bool) {
 	if t.inline.b != nil {
 		return t.getEach(keys, values)
 	}
-	var leaves [Together]view
-	for i, key := range keys {
-		if key == nil {
-			continue
-		}
-		v := &leaves[i]
-		if t.load(v, aims.ids[i], aims.depth) != nil || v.branch() {
-			return false
-		}
-		v.prefetchKeys()
-	}
+	var all [Together]search
 	for i, key := range keys {
 		values[i] = nil
 		if key == nil {
 			continue
 		}
-		v := &leaves[i]
-		at, exact, ok := v.search(key)
-		if !ok {
+		s := &all[i]
+		if t.load(&s.v, aims.ids[i], aims.depth) != nil || s.v.branch() {
 			return false
 		}
-		if exact {
-			if _, values[i] = v.plain(at); values[i] == nil {
+		s.hi = s.v.count
+	}
+	for going := true; going; {
+		going = false
+		for i := range keys {
+			if s := &all[i]; s.lo < s.hi {
+				s.v.prefetchKey(s.mid())
+				going = true
+			}
+		}
+		for i, key := range keys {
+			s := &all[i]
+			if s.lo >= s.hi {
+				continue
+			}
+			exact, ok := s.step(key)
+			if !ok {
 				return false
 			}
-			prefetchFront(values[i])
+			if exact {
+				if keys[i], values[i] = s.v.plain(s.lo); values[i] == nil {
+					return false
+				}
+				prefetchFront(values[i])
+			}
 		}
 	}
 	return true
+}
+
+// A search is one for a key in a leaf, which is among the elements from lo to hi.
+type search struct {
+	v      view
+	lo, hi int
+}
+
+// mid is the element that is looked at next.
+func (s *search) mid() int { return int(uint(s.lo+s.hi) / 2) }
+
+// step looks at an element, and reports whether it has the very key, which is the end of the
+// search: lo is that element then. It is not ok if the element is not in the page.
+func (s *search) step(key []byte) (exact, ok bool) {
+	mid := s.mid()
+	other := s.v.key(mid)
+	if other == nil {
+		return false, false
+	}
+	switch order := compare(other, key); {
+	case order == 0:
+		s.lo, s.hi = mid, mid
+		return true, true
+	case order < 0:
+		s.lo = mid + 1
+	default:
+		s.hi = mid
+	}
+	return false, true
+}
+
+// prefetchKey prefetches the key of the element i of a leaf.
+func (v *view) prefetchKey(i int) {
+	at := headerSize + i*elemSize
+	if off := uint64(at) + uint64(le.Uint32(v.b[at+inLeaf:])); off < uint64(len(v.b)) {
+		prefetch(&v.b[off], 1)
+	}
 }
 
 // getEach is GetAll, one after the other.

@@ -176,7 +176,7 @@ func (v *view) key(i int) []byte {
 func (v *view) child(i int) uint64 { return le.Uint64(v.b[headerSize+i*elemSize+8:]) }
 
 // plain returns what the element i of a leaf has, if it is a value and sound, or
-// else nil.
+// else nil. The key's capacity reaches over the value.
 func (v *view) plain(i int) (key, value []byte) {
 	at := headerSize + i*elemSize
 	e := v.b[at : at+elemSize]
@@ -187,7 +187,7 @@ func (v *view) plain(i int) (key, value []byte) {
 	if uint32(front) != 0 || off == mid || end > uint64(len(v.b)) {
 		return nil, nil
 	}
-	return v.b[off:mid:mid], v.b[mid:end:end]
+	return v.b[off:mid:end], v.b[mid:end:end]
 }
 
 // entry returns what the element i of a leaf has: a value, or a bucket if nested.
