@@ -313,6 +313,7 @@ func (s *BoltStore) hold() error {
 	s.mu.Lock()
 	s.held = true
 	s.mu.Unlock()
+	s.withdrawPin()
 	err := s.outlast(s.views)
 	if err != nil {
 		s.resume()

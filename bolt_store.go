@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,6 +50,9 @@ type BoltStore struct {
 
 	calls   callGate
 	closing sync.Once
+
+	// offered is the pin that Gets may use without the store's lock, if there is one.
+	offered atomic.Pointer[pin]
 
 	// own is the descriptor that holds the file's lock. It is nil where the store
 	// does not own the lock.
@@ -188,6 +192,7 @@ func (s *BoltStore) Close() error {
 
 func (s *BoltStore) close() error {
 	drained := s.calls.shut()
+	s.withdrawPin()
 	for {
 		select {
 		case <-drained:

@@ -22,6 +22,11 @@ type pin struct {
 
 	users int  // reads that use it, under the store's lock
 	kept  bool // it is its handle's, for more reads; under the store's lock
+
+	// copies lets Gets in that do without the store's lock: all of them are one user, of
+	// which that store takes care; nil if there is no such user. See BoltStore.offer.
+	copies copyGate
+	offers *BoltStore // under its lock
 }
 
 // View implements [Store]. The context is looked at before fn is called, not
@@ -102,54 +107,6 @@ func (p *pin) absorb(r any, err *error) {
 	*err = corruptf("the file is shorter than it says, or can't be read: %v", r)
 }
 
-// valueCopy is a View of one value: it returns copies of the key and of that, nil for nothing.
-func (s *BoltStore) valueCopy(ctx context.Context, bucket string, key []byte) (own, value []byte, err error) {
-	p, err := s.beginCopy(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer s.endCopy(p, debug.SetPanicOnFault(true), &err) // one for all: the compiler makes more of them slow
-	return copyValue(p.snap, bucket, key)
-}
-
-// beginCopy begins what endCopy ends, to be deferred.
-func (s *BoltStore) beginCopy(ctx context.Context) (*pin, error) {
-	if err := s.calls.enter(); err != nil {
-		return nil, err
-	}
-	err := ctx.Err()
-	if err == nil {
-		var p *pin
-		if p, err = s.beginView(ctx); err == nil {
-			return p, nil
-		}
-		err = fmt.Errorf("%s: %w", s.path, err)
-	}
-	s.calls.leave()
-	return nil, fmt.Errorf("userdata: view: %w", err)
-}
-
-// endCopy is given what debug.SetPanicOnFault returned.
-func (s *BoltStore) endCopy(p *pin, onFault bool, err *error) {
-	r := recover()
-	debug.SetPanicOnFault(onFault)
-	s.endView(p)
-	s.calls.leave()
-	if r != nil {
-		p.absorb(r, err)
-	}
-}
-
-// copyValue returns what valueCopy does, from a snapshot: one behind the other.
-func copyValue(snap Snapshot, bucket string, key []byte) (own, value []byte, err error) {
-	v, err := snap.Get(bucket, key)
-	if v == nil {
-		return nil, nil, err
-	}
-	both := append(append(make([]byte, 0, len(key)+len(v)), key...), v...)
-	return both[:len(key)], both[len(key):], err
-}
-
 // snapshot runs fn with a snapshot of the file.
 func (h *boltHandle) snapshot(fn func(Snapshot) error) error {
 	p, err := h.begin()
@@ -214,6 +171,7 @@ func (s *BoltStore) keep(p *pin) {
 		idle = h.outdate(p.snap.version)
 		if h.pin == nil {
 			h.pin, p.kept = p, true
+			s.offer(p)
 		}
 	}
 	s.mu.Unlock()
@@ -238,6 +196,7 @@ func (h *boltHandle) unpin() (idle *pin) {
 	if h.pin = nil; p == nil {
 		return nil
 	}
+	p.withdraw()
 	if p.kept = false; p.users > 0 {
 		return nil // the last of them will end it
 	}
