@@ -8,10 +8,11 @@ import (
 
 // The sizes of the pages that Rows reads: the first, and the largest, each being
 // twice the one before it. A page ends early once its records have pageBound bytes, so
-// that large ones do not fill the memory.
+// that large ones do not fill the memory. In a program with little memory in use the garbage
+// collector runs the less often, the more a page has.
 const (
 	firstPage = 64
-	lastPage  = 4096
+	lastPage  = 20_000
 	pageBound = 4 << 20
 )
 
@@ -22,6 +23,7 @@ type rows struct {
 	page  []*candidate // read, but not yet handed out
 	crop  *harvest     // the same, if the page was read plainly; else nil
 	size  int          // of the next page
+	from  int          // how many records had been handed out when the page was read
 	skip  int          // how many records of the offset are still to be left out
 	epoch uint64       // of the session, when the page was read
 	puts  int          // of the table's keyIndex, when the page was read, and those of its records since
@@ -238,7 +240,8 @@ func (r *rows) advance(n int) {
 // fill makes sure that candidates are at hand, unless there are no more.
 func (r *rows) fill(ctx context.Context) error {
 	if r.paged && r.epoch != r.s.epoch {
-		r.page, r.crop, r.done = nil, nil, false // what was read may be old now
+		r.page, r.crop, r.done = nil, nil, false                    // what was read may be old now
+		r.size = min(max(2*(r.handed-r.from), firstPage), lastPage) // the next commit may be as near
 	}
 	for len(r.page) == 0 && r.crop == nil && !r.done {
 		if err := r.readPage(ctx); err != nil {
@@ -252,6 +255,7 @@ func (r *rows) fill(ctx context.Context) error {
 // there is one page, with everything.
 func (r *rows) readPage(ctx context.Context) (err error) {
 	r.leavePage()
+	r.from = r.handed
 	q := r.query
 	if r.last != nil {
 		q.cursor, q.after = "", r.last

@@ -444,3 +444,22 @@ func TestRowsOfAddedAgain(t *testing.T) {
 		t.Errorf("got %d records, want 300", next)
 	}
 }
+
+// A loop that commits after each record reads few records anew each time, however many there
+// are ahead.
+func TestRowsReadsLittleAfterCommits(t *testing.T) {
+	t.Parallel()
+	const n = 900
+	_, s, store := planDB(t, n)
+	done := 0
+	for r, err := range planTable.Select(s).Rows(t.Context()) {
+		ok(t, err)
+		done++
+		if r.N++; done > 2 { // so that the first page is read out in part
+			ok(t, s.Commit(t.Context()))
+		}
+	}
+	if done != n || store.scanned > 70*n {
+		t.Errorf("%d records came, and %d were read, want %d and at most %d", done, store.scanned, n, 70*n)
+	}
+}
