@@ -343,7 +343,7 @@ func (s *Session) commit(ctx context.Context, byTransact bool) error {
 	if err != nil {
 		return err
 	}
-	if s.misuse.Load() {
+	if s.marked(misusedSession) {
 		return fmt.Errorf("userdata: commit: %w", ErrConcurrentUse)
 	}
 	start := time.Now()

@@ -18,8 +18,8 @@ func (s *Session) Rollback() {
 		return
 	}
 	defer s.leave()
-	s.misuse.Store(false)
-	if s.closed.Load() {
+	s.marks.And(^misusedSession)
+	if s.marked(closedSession) {
 		return
 	}
 	s.torn = true // until all is done: marshalers are the program's, and may panic
@@ -108,7 +108,7 @@ func (s *Session) save() (*savepoint, error) {
 func (s *Session) endSavepoint(sp *savepoint, kept bool) error {
 	if err := s.enter("savepoint"); err != nil {
 		if errors.Is(err, ErrConcurrentUse) {
-			s.misuse.Store(true)
+			s.marks.Or(misusedSession)
 		}
 		return err
 	}
@@ -205,7 +205,7 @@ func (s *Session) collectChanges() []RecordChange {
 		return nil
 	}
 	defer s.leave()
-	if s.closed.Load() {
+	if s.marked(closedSession) {
 		return nil
 	}
 	var out []RecordChange

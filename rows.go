@@ -131,7 +131,7 @@ func (r *rows) quick() (p unsafe.Pointer) {
 	if r.crop == nil || !r.untracked || r.limit >= 0 && r.handed >= r.limit || !r.s.calls.unpassed(r.calls) {
 		return nil
 	}
-	if r.s.misuse.Load() || r.s.closed.Load() { // by a call that met the last one of this loop
+	if r.s.marked(closedSession | misusedSession) { // by a call that met the last one of this loop
 		return nil
 	}
 	if p, _ = r.crop.take(); p == nil {

@@ -21,14 +21,26 @@ import (
 // (Rollback, Expunge, State, Changes) do nothing either and leave a mark: the
 // calls after them return ErrConcurrentUse until a Rollback is made undisturbed.
 type Session struct {
-	db     *DB
-	calls  turnstile
-	misuse atomic.Bool // a call without an error met another
-	closed atomic.Bool
+	db    *DB
+	calls turnstile
+	marks atomic.Uint32 // closedSession and misusedSession, if it is
+
+	// What options say is not in the unit of work: a program may call one at any time.
+	managed      bool // by Transact, which commits
+	serializable bool
 
 	*unitOfWork         // nil if it was given back
 	had         pointer // then: the record that it had, if any
 }
+
+// The marks of a session.
+const (
+	closedSession  uint32 = 1 << iota
+	misusedSession        // a call without an error met another
+)
+
+// marked reports whether the session has one of the marks.
+func (s *Session) marked(marks uint32) bool { return s.marks.Load()&marks != 0 }
 
 // A SessionOption is an option of [DB.NewSession].
 type SessionOption func(*Session)
@@ -54,14 +66,14 @@ func (s *Session) enter(op string) error {
 		return fmt.Errorf("userdata: %s: %w", op, ErrConcurrentUse)
 	}
 	switch {
-	case s.closed.Load():
+	case !s.marked(closedSession|misusedSession) && !s.torn:
+		return nil
+	case s.marked(closedSession):
 		s.leave()
 		return fmt.Errorf("userdata: %s: session is %w", op, ErrClosed)
-	case s.misuse.Load(), s.torn:
-		s.leave()
-		return fmt.Errorf("userdata: %s: %w: an earlier call met another, or a panic, and was not carried out; call Rollback", op, ErrConcurrentUse)
 	}
-	return nil
+	s.leave()
+	return fmt.Errorf("userdata: %s: %w: an earlier call met another, or a panic, and was not carried out; call Rollback", op, ErrConcurrentUse)
 }
 
 func (s *Session) leave() { s.calls.leave() }
@@ -70,7 +82,7 @@ func (s *Session) leave() { s.calls.leave() }
 // may go on. If so it must end with leave.
 func (s *Session) enterQuietly() bool {
 	if !s.calls.enter() {
-		s.misuse.Store(true)
+		s.marks.Or(misusedSession)
 		return false
 	}
 	return true
@@ -327,7 +339,7 @@ func (s *Session) read(ctx context.Context, fn func(Snapshot) error) error {
 	switch {
 	case s.snapshot == nil:
 		return s.db.store.View(ctx, check)
-	case s.closed.Load(): // the View ended while this call was under way
+	case s.marked(closedSession): // the View ended while this call was under way
 		return fmt.Errorf("userdata: read: session is %w", ErrClosed)
 	case ctx.Err() != nil:
 		return fmt.Errorf("userdata: read: %w", ctx.Err())
@@ -480,7 +492,7 @@ func (s *Session) Expunge(records ...any) {
 		return
 	}
 	defer s.leave()
-	if s.closed.Load() {
+	if s.marked(closedSession) {
 		return
 	}
 	for _, r := range records {
@@ -506,7 +518,7 @@ func (s *Session) State(record any) State {
 		return Transient
 	}
 	if e := s.entryOf(p); e != nil {
-		if s.closed.Load() {
+		if s.marked(closedSession) {
 			return Detached
 		}
 		return e.state

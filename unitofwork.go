@@ -7,10 +7,8 @@ import (
 
 // A unitOfWork is what a session tracks, with all that it needs for that.
 type unitOfWork struct {
-	snapshot     Snapshot // in a View: the one that all reads see
-	torn         bool     // a rollback did not come to its end
-	managed      bool     // by Transact, which commits
-	serializable bool
+	snapshot Snapshot // in a View: the one that all reads see
+	torn     bool     // a rollback did not come to its end
 
 	tables   []*identityMap     // of each table that was used
 	entries  slab[entry]        // memory for those of records that were read
@@ -50,7 +48,7 @@ func newUnitOfWork() *unitOfWork {
 // it, which are calls as well. The caller is in a call.
 func (s *Session) giveBack() {
 	u := s.unitOfWork
-	if len(u.tables) > 1 || s.misuse.Load() || !s.calls.counts(u.gets) {
+	if len(u.tables) > 1 || s.marked(misusedSession) || !s.calls.counts(u.gets) {
 		return
 	}
 	if len(u.tables) == 1 {
@@ -119,7 +117,7 @@ func (s *Session) Close() error {
 		return fmt.Errorf("userdata: close session: %w", ErrConcurrentUse)
 	}
 	defer s.leave()
-	s.closed.Store(true)
+	s.marks.Or(closedSession)
 	if s.unitOfWork != nil { // or it was closed before
 		s.saves, s.absent, s.hidden = nil, nil, nil
 		s.giveBack()
@@ -130,6 +128,6 @@ func (s *Session) Close() error {
 // end closes a session whose function has returned, even if a goroutine that
 // the function left behind is in a call: that is its last one.
 func (s *Session) end() {
-	s.closed.Store(true)
+	s.marks.Or(closedSession)
 	s.Close()
 }

@@ -214,3 +214,19 @@ func TestGetAllocatesLittle(t *testing.T) {
 		t.Errorf("a session with one Get allocates %d bytes, want at most %d", got, most)
 	}
 }
+
+// A program may call an option on a session at any time, also a closed one.
+func TestOptionsOfClosedSessions(t *testing.T) {
+	db := openMem(t, pieces)
+	s := db.NewSession()
+	ok(t, s.Close())
+	userdata.Serializable(s)
+
+	closing := func(s *userdata.Session) { s.Close() }
+	_, err := pieces.Get(t.Context(), db.NewSession(closing, userdata.Serializable), "a")
+	is(t, err, userdata.ErrClosed)
+	is(t, db.Transact(t.Context(), func(s *userdata.Session) error {
+		_, err := pieces.Get(t.Context(), s, "a")
+		return err
+	}, closing), userdata.ErrClosed)
+}
