@@ -4,33 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"sync/atomic"
 )
-
-// A copyGate counts the Gets that use a pin, and lets no more in once it is shut. It is safe
-// for concurrent use; the zero value is open.
-type copyGate struct {
-	n atomic.Int64 // how many there are, and gateShut
-}
-
-// enter counts a Get in, if the gate is open.
-func (g *copyGate) enter() bool {
-	for {
-		n := g.n.Load()
-		if n >= gateShut {
-			return false
-		}
-		if g.n.CompareAndSwap(n, n+1) {
-			return true
-		}
-	}
-}
-
-// leave counts a Get out, and reports whether it was the last one after the gate was shut.
-func (g *copyGate) leave() (last bool) { return g.n.Add(-1) == gateShut }
-
-// shut lets no more in, and reports whether nobody is in. It is called once.
-func (g *copyGate) shut() (idle bool) { return g.n.Add(gateShut) == gateShut }
 
 // offer lets Gets use the pin, which its handle keeps, without the store's lock. They are
 // brief, and no code of the program's runs in them. To the store they are one more read of the
@@ -75,59 +49,42 @@ func (s *BoltStore) withdrawPin() {
 
 // valueCopy is a View of one value: it returns copies of the key and of that, nil for nothing.
 func (s *BoltStore) valueCopy(ctx context.Context, bucket string, key []byte) (own, value []byte, err error) {
-	if p := s.offered.Load(); p != nil && ctx.Err() == nil && p.copies.enter() {
-		return s.offeredCopy(p, bucket, key)
-	}
-	p, err := s.beginCopy(ctx)
+	p, offered, err := s.beginCopy(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer s.endCopy(p, debug.SetPanicOnFault(true), &err) // one for all: the compiler makes more of them slow
+	defer s.endCopy(p, offered, debug.SetPanicOnFault(true), &err) // one for all: the compiler makes more of them slow
 	return copyValue(p.snap, bucket, key)
 }
 
-// offeredCopy is valueCopy with a pin whose gate has let it in.
-func (s *BoltStore) offeredCopy(p *pin, bucket string, key []byte) (own, value []byte, err error) {
-	defer s.endOffered(p, debug.SetPanicOnFault(true), &err)
-	return copyValue(p.snap, bucket, key)
-}
-
-// endOffered is given what debug.SetPanicOnFault returned.
-func (s *BoltStore) endOffered(p *pin, onFault bool, err *error) {
-	r := recover()
-	debug.SetPanicOnFault(onFault)
-	if p.copies.leave() {
-		s.endView(p)
-		s.calls.leave()
+// beginCopy begins what endCopy ends, to be deferred: with the pin that is offered, if there
+// is one, or else as a read that the store counts.
+func (s *BoltStore) beginCopy(ctx context.Context) (p *pin, offered bool, err error) {
+	err = ctx.Err() // before the gate: it may be the program's code
+	if p = s.offered.Load(); p != nil && err == nil && p.copies.enter() {
+		return p, true, nil
 	}
-	if r != nil {
-		p.absorb(r, err)
-	}
-}
-
-// beginCopy begins what endCopy ends, to be deferred.
-func (s *BoltStore) beginCopy(ctx context.Context) (*pin, error) {
 	if err := s.calls.enter(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	err := ctx.Err()
 	if err == nil {
-		var p *pin
 		if p, err = s.beginView(ctx); err == nil {
-			return p, nil
+			return p, false, nil
 		}
 		err = fmt.Errorf("%s: %w", s.path, err)
 	}
 	s.calls.leave()
-	return nil, fmt.Errorf("userdata: view: %w", err)
+	return nil, false, fmt.Errorf("userdata: view: %w", err)
 }
 
 // endCopy is given what debug.SetPanicOnFault returned.
-func (s *BoltStore) endCopy(p *pin, onFault bool, err *error) {
+func (s *BoltStore) endCopy(p *pin, offered, onFault bool, err *error) {
 	r := recover()
 	debug.SetPanicOnFault(onFault)
-	s.endView(p)
-	s.calls.leave()
+	if !offered || p.copies.leave() {
+		s.endView(p)
+		s.calls.leave()
+	}
 	if r != nil {
 		p.absorb(r, err)
 	}

@@ -23,10 +23,8 @@ type pin struct {
 	users int  // reads that use it, under the store's lock
 	kept  bool // it is its handle's, for more reads; under the store's lock
 
-	// copies lets Gets in that do without the store's lock: all of them are one user, of
-	// which that store takes care; nil if there is no such user. See BoltStore.offer.
-	copies copyGate
-	offers *BoltStore // under its lock
+	copies copyGate   // the Gets that use it without the store's lock: one user, all of them
+	offers *BoltStore // whose Gets may; nil if none; under its lock
 }
 
 // View implements [Store]. The context is looked at before fn is called, not

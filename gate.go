@@ -43,6 +43,31 @@ func (g *callGate) shut() <-chan struct{} {
 	return g.drained
 }
 
+// A copyGate counts the Gets that use a pin, and lets no more in once it is shut. It is safe
+// for concurrent use; the zero value is open.
+type copyGate struct {
+	n atomic.Int64 // how many there are, and gateShut
+}
+
+// enter counts a Get in, if the gate is open.
+func (g *copyGate) enter() bool {
+	for {
+		n := g.n.Load()
+		if n >= gateShut {
+			return false
+		}
+		if g.n.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// leave counts a Get out, and reports whether it was the last one after the gate was shut.
+func (g *copyGate) leave() (last bool) { return g.n.Add(-1) == gateShut }
+
+// shut lets no more in, and reports whether nobody is in. It is called once.
+func (g *copyGate) shut() (idle bool) { return g.n.Add(gateShut) == gateShut }
+
 // A turnstile lets one call in at a time, and counts them: who finds the count that it has
 // seen before knows that there was no call since. It is safe for concurrent use.
 type turnstile struct {

@@ -528,3 +528,26 @@ func (s *Session) State(record any) State {
 	}
 	return Transient
 }
+
+// Close forgets what was not committed, and every record: they stay readable.
+// A second Close does nothing. It returns [ErrConcurrentUse] if another call is
+// under way.
+func (s *Session) Close() error {
+	if !s.calls.enter() {
+		return fmt.Errorf("userdata: close session: %w", ErrConcurrentUse)
+	}
+	defer s.leave()
+	s.marks.Or(closedSession)
+	if s.unitOfWork != nil { // or it was closed before
+		s.saves, s.absent, s.hidden = nil, nil, nil
+		s.giveBack()
+	}
+	return nil
+}
+
+// end closes a session whose function has returned, even if a goroutine that
+// the function left behind is in a call: that is its last one.
+func (s *Session) end() {
+	s.marks.Or(closedSession)
+	s.Close()
+}

@@ -1,9 +1,6 @@
 package userdata
 
-import (
-	"fmt"
-	"sync"
-)
+import "sync"
 
 // A unitOfWork is what a session tracks, with all that it needs for that.
 type unitOfWork struct {
@@ -107,27 +104,4 @@ func (u *unitOfWork) firstMap() *identityMap {
 	u.tables, u.entries.room = m.tables[:0], m.entry[:0]
 	m.table.entries = m.entries[:0]
 	return &m.table
-}
-
-// Close forgets what was not committed, and every record: they stay readable.
-// A second Close does nothing. It returns [ErrConcurrentUse] if another call is
-// under way.
-func (s *Session) Close() error {
-	if !s.calls.enter() {
-		return fmt.Errorf("userdata: close session: %w", ErrConcurrentUse)
-	}
-	defer s.leave()
-	s.marks.Or(closedSession)
-	if s.unitOfWork != nil { // or it was closed before
-		s.saves, s.absent, s.hidden = nil, nil, nil
-		s.giveBack()
-	}
-	return nil
-}
-
-// end closes a session whose function has returned, even if a goroutine that
-// the function left behind is in a call: that is its last one.
-func (s *Session) end() {
-	s.marks.Or(closedSession)
-	s.Close()
 }
