@@ -230,11 +230,14 @@ func (m *room) record(r *row, keep bool) (p unsafe.Pointer, value []byte, err er
 }
 
 // key returns a copy of a row's key.
-func (m *room) key(r *row) []byte {
-	if t := r.table; t.keyCodec.text && r.record != nil { // a string's bytes never change
-		return bytesOf(*(*string)(t.key.at(r.record)))
+func (m *room) key(r *row) []byte { return m.keyOf(r.table, r.key, r.record) }
+
+// keyOf returns a copy of a key, whose record, if it was decoded, is at p.
+func (m *room) keyOf(t *table, key []byte, p unsafe.Pointer) []byte {
+	if t.keyCodec.text && p != nil { // a string's bytes never change
+		return bytesOf(*(*string)(t.key.at(p)))
 	}
-	return m.copy(r.key)
+	return m.copy(key)
 }
 
 // copy returns a copy that nobody changes.

@@ -19,12 +19,19 @@ type harvest struct {
 	records []recordRun
 	entries [][]entry // if they are to be tracked, instead
 	begun   bool      // past the place that answers come after
+
+	run, taken int // how many of records were taken wholly, and how many records of the next
 }
 
 // A recordRun is records side by side in one block.
 type recordRun struct {
 	first unsafe.Pointer
 	n     int
+}
+
+// at returns the record i of the run.
+func (r *recordRun) at(t *table, i int) unsafe.Pointer {
+	return unsafe.Add(r.first, uintptr(i)*t.size) // within the block: i < n
 }
 
 // plainly reports whether the query's answers are what a scan finds: if the order is the
@@ -107,17 +114,25 @@ func (h *harvest) take() (p unsafe.Pointer, e *entry) {
 		}
 		h.entries = h.entries[1:]
 	}
-	for len(h.records) > 0 {
-		if run := &h.records[0]; run.n > 0 {
-			p = run.first
-			if run.n--; run.n > 0 { // else the next one is not of the block
-				run.first = unsafe.Add(p, h.table.size)
-			}
-			return p, nil
+	for ; h.run < len(h.records); h.run, h.taken = h.run+1, 0 {
+		if run := &h.records[h.run]; h.taken < run.n {
+			h.taken++
+			return run.at(h.table, h.taken-1), nil
 		}
-		h.records = h.records[1:]
 	}
 	return nil, nil
+}
+
+// latest returns the record of an untracked query that take returned last, nil before the first.
+func (h *harvest) latest() unsafe.Pointer {
+	switch {
+	case h.taken > 0:
+		return h.records[h.run].at(h.table, h.taken-1)
+	case h.run > 0:
+		run := &h.records[h.run-1]
+		return run.at(h.table, run.n-1)
+	}
+	return nil
 }
 
 func (h *harvest) add(r *row) (more bool, err error) {
@@ -133,11 +148,39 @@ func (h *harvest) add(r *row) (more bool, err error) {
 	if h.untracked {
 		h.addRecord(p)
 	} else {
-		h.addEntry(p, h.room.key(r), value)
+		h.addEntry(p, h.room.keyOf(h.table, r.key, p), value)
 	}
 	h.n++
 	h.size += len(r.key) + len(r.value)
 	return h.more(), nil
+}
+
+// reap is add for what a scanner that [scanner.takesAll] finds: with no row between, so that
+// the collector, when it is at work, is told of nothing but what is kept. If it reports that
+// all is not well, add says what is wrong.
+func (h *harvest) reap(key, value []byte) (more, ok bool) {
+	t, m := h.table, h.room
+	b, err := verifyChecksum(t.seed, key, value)
+	if err != nil {
+		return false, false
+	}
+	texts := &m.texts
+	if !h.untracked {
+		value = m.copy(value)
+		b, texts = value[:len(b)], lentBy(value)
+	}
+	p := m.records.next(t, m.coming, m.most)
+	if !t.parse(key, b, p, texts) {
+		return false, false
+	}
+	if h.untracked {
+		h.addRecord(p)
+	} else {
+		h.addEntry(p, m.keyOf(t, key, p), value)
+	}
+	h.n++
+	h.size += len(key) + len(value)
+	return h.more(), true
 }
 
 // isAhead reports whether a record comes after where the query begins.

@@ -199,7 +199,6 @@ func (d *partition) help() {
 	}()
 	debug.SetPanicOnFault(true)
 	r := d.newReader(&slab[entry]{})
-	defer r.free()
 	for pt := d.claim(); pt != nil; pt = d.claim() {
 		r.run(pt)
 	}
@@ -226,7 +225,6 @@ func (d *partition) stop() {
 // run reads parts, and puts together what was found in all of them.
 func (d *partition) run() error {
 	r := d.newReader(&d.s.entries)
-	defer r.free()
 	defer d.stop()
 	var last []byte
 	count, more, whole := 0, true, true
@@ -309,13 +307,12 @@ func (d *partition) part(i int) (pt *part, done bool) {
 type partReader struct {
 	d    *partition
 	sc   scanner
-	c    *pages.Cursor
 	room *room
 }
 
 // newReader returns a reader that makes entries in the slab.
 func (d *partition) newReader(entries *slab[entry]) *partReader {
-	r := &partReader{d: d, sc: *d.scanner, c: cursors.Get().(*pages.Cursor), room: d.plan.newRoom()}
+	r := &partReader{d: d, sc: *d.scanner, room: d.plan.newRoom()}
 	r.sc.row = newRow(d.plan.table)
 	r.room.entries = entries
 	d.mu.Lock()
@@ -323,8 +320,6 @@ func (d *partition) newReader(entries *slab[entry]) *partReader {
 	d.mu.Unlock()
 	return r
 }
-
-func (r *partReader) free() { cursors.Put(r.c) }
 
 // run reads a part.
 func (r *partReader) run(pt *part) {
@@ -342,10 +337,10 @@ func (r *partReader) run(pt *part) {
 	r.sc.out, r.sc.read, r.sc.readBytes = pt.found, 0, 0
 	if pt.leaves != nil {
 		sound = r.readLeaves(pt)
-	} else {
-		sound = r.readEntries(pt)
-		pt.leave()
+		return
 	}
+	sound = r.readEntries(pt)
+	pt.leave()
 	pt.read, pt.readBytes = r.sc.read, r.sc.readBytes
 }
 
@@ -373,38 +368,51 @@ func (r *partReader) readEntries(pt *part) bool {
 
 // readLeaves reads the records in leaves of the table, and reports whether all is well.
 func (r *partReader) readLeaves(pt *part) bool {
-	span := &r.d.span
-	r.c.Reset(&r.d.table.tree)
+	span, tree := &r.d.span, &r.d.table.tree
+	crop, _ := pt.found.(*harvest)
+	if !r.sc.takesAll() {
+		crop = nil
+	}
 	var first, last []byte // not in pt, which may lie beside what another goroutine writes to
-	count, more, within := 0, true, span.From == nil
+	count, size, more, within := 0, 0, true, span.From == nil
 leaves:
-	for i, id := range pt.leaves {
-		if i+1 < len(pt.leaves) {
-			r.c.Prefetch(pt.leaves[i+1])
+	for n, id := range pt.leaves {
+		if n+1 < len(pt.leaves) {
+			tree.Prefetch(pt.leaves[n+1])
 		}
-		key, value, err := r.c.Leaf(id)
-		for ; key != nil && more; key, value, err = r.c.Next() {
-			if last = key; first == nil {
-				first = key
-			}
-			switch {
-			case value == nil: // a bucket
-				return false
-			case !within && bytes.Compare(key, span.From) < 0:
-				continue
-			case span.To != nil && bytes.Compare(key, span.To) >= 0:
-				break leaves
-			}
-			count, within = count+1, true
-			if more, err = r.sc.visit(r.d.way, key, value); err != nil {
-				return false
-			}
-		}
+		leaf, err := tree.Leaf(id)
 		if err != nil {
 			return false
 		}
+		for i := 0; more && i < leaf.Len(); i++ {
+			key, value := leaf.Entry(i, last)
+			if key == nil {
+				return false
+			}
+			if last = key; first == nil {
+				first = key
+			}
+			if !within && bytes.Compare(key, span.From) < 0 {
+				continue
+			}
+			if span.To != nil && bytes.Compare(key, span.To) >= 0 {
+				break leaves
+			}
+			count, size, within = count+1, size+len(value), true
+			ok := true
+			if crop != nil {
+				more, ok = crop.reap(key, value)
+			} else {
+				more, err = r.sc.visit(r.d.way, key, value)
+				ok = err == nil
+			}
+			if !ok {
+				return false
+			}
+		}
 	}
 	pt.first, pt.last, pt.count, pt.more = first, last, count, more
+	pt.read, pt.readBytes = count, size
 	return true
 }
 

@@ -256,8 +256,8 @@ func (q *query) each(ctx context.Context, yield func(unsafe.Pointer, error) bool
 				yield(nil, err)
 				return
 			}
+			r.recent = p
 		}
-		r.recent = p
 		if p == nil || !yield(p, nil) {
 			return
 		}

@@ -32,7 +32,7 @@ type rows struct {
 	calls uint64       // the count of the session's calls, as long as the page's records are answers unless there is another
 
 	handed int            // how many records were handed out
-	recent unsafe.Pointer // the last one of them
+	recent unsafe.Pointer // the last one of them, but for those that quick has handed out since the last call of next
 	last   *candidate     // if paged: what the rest lies beyond, as it was read; nil before the first
 	end    *candidate     // likewise: what the page reaches to; nil if it is the last one
 	place  candidate      // memory for last
@@ -156,6 +156,9 @@ func (r *rows) next(ctx context.Context) (p unsafe.Pointer, err error) {
 	if r.text != "" {
 		r.place.key, r.text = bytesOf(r.text), ""
 		r.last = &r.place
+	}
+	if r.crop != nil && r.untracked {
+		r.recent = r.crop.latest()
 	}
 	for p == nil && (r.limit < 0 || r.handed < r.limit) {
 		if err := r.fill(ctx); err != nil || len(r.page) == 0 && r.crop == nil {

@@ -422,6 +422,30 @@ func TestRowsOfMisusedSession(t *testing.T) {
 }
 
 // A record that a loop's body expunges and adds again had its turn.
+// A record that its loop adds to the session has had its turn, whoever is next in line.
+func TestRowsOfAdded(t *testing.T) {
+	t.Parallel()
+	s := rankedDB(t, 300).NewSession()
+	defer s.Close()
+	next := 0
+	for r, err := range rankedTable.Select(s).Untracked().Rows(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.ID != next {
+			t.Fatalf("got record %d, want %d", r.ID, next)
+		}
+		if next++; next == 64 || next == 100 || next == 192 { // the last ones of pages, and one between
+			if err := s.Add(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if next != 300 {
+		t.Errorf("got %d records, want 300", next)
+	}
+}
+
 func TestRowsOfAddedAgain(t *testing.T) {
 	t.Parallel()
 	s := rankedDB(t, 300).NewSession()

@@ -320,6 +320,12 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 	return sc.out.add(&sc.row)
 }
 
+// takesAll reports whether all records on the only path, which is the table's, are answers: so
+// that nothing has to be known of one before it is made.
+func (sc *scanner) takesAll() bool {
+	return sc.paths[0].exact && sc.paths[0].index == nil && sc.once == nil && (sc.own == nil || sc.own.used == 0)
+}
+
 // counts reports whether a path's entries say it all: their records need not be read.
 func (sc *scanner) counts(p *path) bool { return sc.bare && p.exact }
 

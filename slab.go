@@ -117,7 +117,8 @@ func (m *textRoom) text(b []byte) string {
 			m.room = make([]byte, 0, max(len(b), min(2*cap(m.room), m.most)))
 		}
 		n := len(m.room)
-		m.room = append(m.room, b...)
+		m.room = m.room[:n+len(b)]
+		copy(m.room[n:], b)
 		b = m.room[n:]
 	}
 	// The string and b are one memory, which is allowed since it never changes: that is

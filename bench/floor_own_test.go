@@ -122,14 +122,17 @@ func (o *ownFile) each(b *testing.B, fn func(reader int, value []byte)) {
 	readers := runtime.GOMAXPROCS(0)
 	for reader := range readers {
 		group.Go(func() {
-			var c pages.Cursor
-			c.Reset(&o.notes)
 			for i := reader; i < len(runs); i += readers {
 				for k, id := range runs[i] {
 					if k+1 < len(runs[i]) {
-						c.Prefetch(runs[i][k+1])
+						o.notes.Prefetch(runs[i][k+1])
 					}
-					for key, value, _ := c.Leaf(id); key != nil; key, value, _ = c.Next() {
+					leaf, err := o.notes.Leaf(id)
+					must(b, err)
+					var last []byte
+					for i := range leaf.Len() {
+						key, value := leaf.Entry(i, last)
+						last = key
 						fn(reader, value)
 					}
 				}

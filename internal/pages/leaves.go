@@ -3,7 +3,7 @@ package pages
 import "bytes"
 
 // Leaves hands out the leaves of a [Tree] in order, some at a time, so that several
-// goroutines can read them, each with [Cursor.Leaf]. It looks at branches only.
+// goroutines can read them: see [Tree.Leaf]. It looks at branches only.
 type Leaves struct {
 	c    Cursor // at the leaf that comes next, or at its branch's end
 	to   []byte
@@ -57,28 +57,36 @@ func (l *Leaves) forward() error {
 	return err
 }
 
-// Leaf goes to the first entry of the leaf id of the tree, from where Next goes to its
-// last one and no further. Each leaf that it goes to must have greater keys than the one
-// before.
-func (c *Cursor) Leaf(id uint64) (key, value []byte, err error) {
-	c.err = nil
-	if err := c.tree.load(&c.leaf, id, 1); err != nil {
-		return c.stop(err)
+// A Leaf is a leaf of a [Tree].
+type Leaf struct{ v view }
+
+// Leaf returns the leaf id. The error says what is wrong with the page.
+func (t *Tree) Leaf(id uint64) (Leaf, error) {
+	var l Leaf
+	err := t.load(&l.v, id, 1)
+	if err == nil && l.v.branch() {
+		err = pageError(id, errKind)
 	}
-	if c.leaf.branch() {
-		return c.stop(pageError(id, errKind))
-	}
-	c.id, c.depth = id, 0
-	if c.key != nil {
-		return c.take(0, 1)
-	}
-	return c.take(0, 0)
+	return l, err
 }
 
-// Prefetch has the page id on its way from memory when Leaf goes to it. It may be any
-// number.
-func (c *Cursor) Prefetch(id uint64) {
-	if m := &c.tree.m; id < m.pages {
+// Len returns how many entries the leaf has.
+func (l *Leaf) Len() int { return l.v.count }
+
+// Entry returns the entry i, or nil if that is a bucket, or not within the page, or if its key is
+// not greater than another one, which may be nil. A [Cursor] says what is wrong. The key's
+// capacity reaches over the value.
+func (l *Leaf) Entry(i int, after []byte) (key, value []byte) {
+	key, value = l.v.plain(i)
+	if after != nil && compare(key, after) <= 0 {
+		return nil, nil
+	}
+	return key, value
+}
+
+// Prefetch has the page id on its way from memory when it is read. It may be any number.
+func (t *Tree) Prefetch(id uint64) {
+	if m := &t.m; id < m.pages {
 		prefetch(&m.data[id<<m.shift], 1<<m.shift)
 	}
 }

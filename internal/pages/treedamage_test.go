@@ -83,7 +83,7 @@ func (y *tally) tree(t *pages.Tree, size, depth int) error {
 			sought[i] = keys[i*31%len(keys)]
 		}
 	}
-	if err := sameAsGet(t, sought[:]); err != nil {
+	if err := errors.Join(sameAsGet(t, sought[:]), sameAsCursor(t, size)); err != nil {
 		return err
 	}
 	for i := range 12 {
@@ -122,6 +122,50 @@ func sameAsGet(t *pages.Tree, keys [][]byte) error {
 		if want, err := t.Get(key); err != nil || !bytes.Equal(values[i], want) {
 			return fmt.Errorf("key %q: GetAll found %q, Get %q, %v", key, values[i], want, err)
 		}
+	}
+	return nil
+}
+
+// sameAsCursor compares what the leaves have, if nothing is wrong with them, with what a
+// cursor comes to.
+func sameAsCursor(t *pages.Tree, size int) error {
+	var leaves pages.Leaves
+	if several, err := leaves.Reset(t, nil, nil); !several || err != nil {
+		return nil
+	}
+	var c pages.Cursor
+	c.Reset(t)
+	var last []byte
+	for n := 0; ; {
+		ids, err := leaves.Next(make([]uint64, 0, 3))
+		if err != nil {
+			return nil
+		}
+		if len(ids) == 0 {
+			break
+		}
+		for _, id := range ids {
+			leaf, err := t.Leaf(id)
+			if err != nil {
+				return nil
+			}
+			for i := range leaf.Len() {
+				key, value := leaf.Entry(i, last)
+				if key == nil {
+					return nil
+				}
+				if n++; n > size/16 {
+					return errors.New("no end of leaves")
+				}
+				if k, v, err := c.Next(); err != nil || !bytes.Equal(k, key) || !bytes.Equal(v, value) {
+					return fmt.Errorf("leaf %d has %q: %q, the cursor found %q: %q, %v", id, key, value, k, v, err)
+				}
+				last = key
+			}
+		}
+	}
+	if k, _, err := c.Next(); k != nil || err != nil {
+		return fmt.Errorf("no more leaves, but the cursor found %q, %v", k, err)
 	}
 	return nil
 }
