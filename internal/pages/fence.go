@@ -13,13 +13,15 @@ import (
 // waiting for memory. What is remembered of a page holds until that is written anew:
 // whoever writes it must [Fences.Drop] it before anybody can read a state that has it.
 //
-// Fences are safe for concurrent use. They take some ten bytes for each page below a branch.
+// Fences are safe for concurrent use. They take some ten bytes for each page below a branch,
+// and for each element of leaves two more, as long as that is no more than 4 MB.
 type Fences struct {
 	table  atomic.Pointer[fenceTable]
 	misses atomic.Uint32
 
-	mu   sync.Mutex // for who writes
-	used int        // places of the table that are taken
+	mu     sync.Mutex // for who writes
+	used   int        // places of the table that are taken
+	marked int        // marks of all fences
 }
 
 // A fenceTable has fences by the number of their page: at the first free place from the one
@@ -33,6 +35,7 @@ type fence struct {
 	heads  []uint64 // what comes next in each of them, as a number, of 0 where there is no more; in order
 	below  []uint32 // the page of each
 	last   bool     // these are leaves
+	marks           // of these
 }
 
 // dropped is in the place of a fence that holds no more.
@@ -80,6 +83,7 @@ func (x *Fences) Drop(first, n uint64) {
 	for id := first; id < first+n; id++ {
 		if at, f := t.find(id); f != nil {
 			(*t)[at].Store(dropped)
+			x.marked -= len(f.list)
 		}
 	}
 }
@@ -95,7 +99,14 @@ func (x *Fences) add(f *fence) {
 	at, old := t.find(f.id)
 	if old == nil {
 		x.used++
+	} else {
+		x.marked -= len(old.list)
 	}
+	if f.each*len(f.below) > maxMarks-x.marked {
+		f.each = 0
+	}
+	f.list = make([]uint64, f.each*len(f.below))
+	x.marked += len(f.list)
 	(*t)[at].Store(f)
 }
 
@@ -132,7 +143,9 @@ func (x *Fences) learn(t *Tree, id uint64, v *view, next uint64) {
 	}
 	if f := newFence(id, v); f != nil {
 		var child view
-		f.last = t.load(&child, next, 1) == nil && !child.branch()
+		if f.last = t.load(&child, next, 1) == nil && !child.branch(); f.last {
+			f.each = marksFor(&child)
+		}
 		x.add(f)
 	}
 }
@@ -170,14 +183,14 @@ func (f *fence) headOf(key []byte) uint64 {
 	return binary.BigEndian.Uint64(b[:])
 }
 
-// toward returns the page below where the key belongs, unless only the page can tell.
-func (f *fence) toward(key []byte) (id uint64, ok bool) {
+// toward returns the place in below of the page where the key belongs, unless only the branch
+// can tell.
+func (f *fence) toward(key []byte) (at int, ok bool) {
 	if len(key) < len(f.common) || string(key[:len(f.common)]) != string(f.common) {
 		return 0, false
 	}
 	head, heads := f.headOf(key), f.heads
-	at := 0 // how many heads are less; without a branch, which would be foreseen half of the time
-	for n := len(heads); n > 0; {
+	for n := len(heads); n > 0; { // at is how many heads are less; without a branch, which would be foreseen half of the time
 		half := n - n/2
 		_, less := bits.Sub64(heads[at+half-1], head, 0)
 		at += half & -int(less)
@@ -186,5 +199,5 @@ func (f *fence) toward(key []byte) (id uint64, ok bool) {
 	if at < len(heads) && heads[at] == head {
 		return 0, false
 	}
-	return uint64(f.below[max(at-1, 0)]), true
+	return max(at-1, 0), true
 }

@@ -60,7 +60,8 @@ func TestFences(t *testing.T) {
 			if !ok {
 				t.Fatal("the branch is not in order")
 			}
-			got, ok := f.toward(key)
+			at, ok := f.toward(key)
+			got := uint64(f.below[at])
 			if ok && got != want {
 				t.Fatalf("keys %q: %q is below page %d by the fence, and by the branch below %d", keys, key, got, want)
 			}

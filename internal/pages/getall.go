@@ -2,8 +2,9 @@ package pages
 
 // Aims are where keys belong that are looked up together.
 type Aims struct {
-	ids   [Together]uint64 // of leaves
-	depth int              // of all leaves
+	spots [Together]spot // the leaves
+	elems [Together]int  // which of their elements seem to have the keys; -1 if none does
+	depth int            // of all leaves
 }
 
 // Together is how many keys can wait for memory at once: about as many as a processor can
@@ -45,11 +46,15 @@ func (t *Tree) Aim(keys [][]byte, aims *Aims) (ok bool) {
 				return false
 			}
 		}
-		if aims.ids[i], ok = t.leafOf(&v, key, aims.depth); !ok {
+		s := &aims.spots[i]
+		if *s, ok = t.leafOf(&v, key, aims.depth); !ok {
 			return false
 		}
-		if aims.ids[i] < t.m.pages {
-			prefetchFront(t.m.data[aims.ids[i]<<t.m.shift:])
+		if aims.elems[i], ok = t.expect(s, key); !ok {
+			aims.elems[i] = -1
+			if s.id < t.m.pages {
+				prefetchFront(t.m.data[s.id<<t.m.shift:])
+			}
 		}
 	}
 	return true
@@ -68,8 +73,14 @@ func (t *Tree) GetAimed(keys, values [][]byte, aims *Aims) (ok bool) {
 		if key == nil {
 			continue
 		}
-		s := &all[i]
-		if t.load(&s.v, aims.ids[i], aims.depth) != nil || s.v.branch() {
+		s, at := &all[i], &aims.spots[i]
+		if elem := aims.elems[i]; elem >= 0 && t.guessed(&s.v, at.id, elem, key) {
+			if keys[i], values[i] = s.v.plain(elem); values[i] == nil {
+				return false
+			}
+			continue
+		}
+		if t.load(&s.v, at.id, aims.depth) != nil || s.v.branch() {
 			return false
 		}
 		s.hi = s.v.count
@@ -90,6 +101,9 @@ func (t *Tree) GetAimed(keys, values [][]byte, aims *Aims) (ok bool) {
 			exact, ok := s.step(key)
 			if !ok {
 				return false
+			}
+			if s.lo >= s.hi {
+				t.learn(&aims.spots[i], &s.v)
 			}
 			if exact {
 				if keys[i], values[i] = s.v.plain(s.lo); values[i] == nil {
@@ -157,39 +171,42 @@ func (t *Tree) getEach(keys, values [][]byte) (ok bool) {
 // depth returns how many branches are above the leaf where the key belongs, as above any other.
 // Pages that are not on the way there may be ones that can't be read. v is of no use afterwards.
 func (t *Tree) depth(v *view, key []byte) (depth int, ok bool) {
-	id, depth, leaf := t.descend(key)
-	for ; !leaf && depth < maxDepth; depth++ {
+	s := t.descend(key)
+	if s.above != nil {
+		return s.depth, true
+	}
+	id := s.id
+	for depth := s.depth; depth < maxDepth; depth++ {
 		if t.load(v, id, depth) != nil {
 			return 0, false
 		}
-		if leaf = !v.branch(); leaf {
-			break
+		if !v.branch() {
+			return depth, true
 		}
 		if id, ok = v.toward(key); !ok {
 			return 0, false
 		}
 	}
-	return depth, leaf
+	return 0, false
 }
 
-// leafOf returns the page where the key belongs, so many branches below the root; it does
-// not look at it. v is of no use afterwards.
-func (t *Tree) leafOf(v *view, key []byte, depth int) (id uint64, ok bool) {
-	id, d, _ := t.descend(key)
-	for ; d < depth; d++ {
-		if t.load(v, id, d) != nil || !v.branch() {
-			return 0, false
+// leafOf returns where the key belongs, so many branches below the root; it does not look at
+// the page. v is of no use afterwards.
+func (t *Tree) leafOf(v *view, key []byte, depth int) (s spot, ok bool) {
+	for s = t.descend(key); s.depth < depth; s.depth++ {
+		if t.load(v, s.id, s.depth) != nil || !v.branch() {
+			return s, false
 		}
 		next, ok := v.toward(key)
 		if !ok {
-			return 0, false
+			return s, false
 		}
 		if t.m.fences != nil {
-			t.m.fences.learn(t, id, v, next)
+			t.m.fences.learn(t, s.id, v, next)
 		}
-		id = next
+		s.id = next
 	}
-	return id, d == depth
+	return s, s.depth == depth
 }
 
 // toward returns the page of the branch's element where the key belongs.

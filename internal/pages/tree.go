@@ -344,8 +344,12 @@ func (t *Tree) load(v *view, id uint64, depth int) error {
 // find makes v the leaf where the key belongs, and returns its page, the number of
 // the first element in it that is not less, and whether that has the key.
 func (t *Tree) find(v *view, key []byte) (id uint64, i int, exact bool, err error) {
-	id, depth, _ := t.descend(key)
-	for ; depth < maxDepth; depth++ {
+	s := t.descend(key)
+	if i, ok := t.expect(&s, key); ok && t.guessed(v, s.id, i, key) {
+		return s.id, i, true, nil
+	}
+	id = s.id
+	for depth := s.depth; depth < maxDepth; depth++ {
 		if err := t.load(v, id, depth); err != nil {
 			return id, 0, false, err
 		}
@@ -357,6 +361,7 @@ func (t *Tree) find(v *view, key []byte) (id uint64, i int, exact bool, err erro
 			return id, i, false, pageError(id, v.fault(i))
 		}
 		if !v.branch() {
+			t.learn(&s, v)
 			return id, i, exact, nil
 		}
 		if !exact && i > 0 {
@@ -371,27 +376,28 @@ func (t *Tree) find(v *view, key []byte) (id uint64, i int, exact bool, err erro
 	return id, 0, false, pageError(t.root, errTooDeep)
 }
 
-// descend goes from the root toward the key as far as what is remembered leads, and reports
-// whether that is to a leaf for sure.
-func (t *Tree) descend(key []byte) (id uint64, depth int, leaf bool) {
-	id = t.root
+// descend goes from the root toward the key as far as what is remembered leads.
+func (t *Tree) descend(key []byte) (s spot) {
+	s.id = t.root
 	if t.m.fences == nil || t.inline.b != nil {
-		return id, 0, false
+		return s
 	}
-	for ; depth < maxDepth; depth++ {
-		f := t.m.fences.of(id)
+	for s.depth < maxDepth {
+		f := t.m.fences.of(s.id)
 		if f == nil {
 			break
 		}
-		next, ok := f.toward(key)
+		at, ok := f.toward(key)
 		if !ok {
 			break
 		}
-		if id = next; f.last {
-			return id, depth + 1, true
+		s.id, s.depth = uint64(f.below[at]), s.depth+1
+		if f.last {
+			s.above, s.at = f, at
+			break
 		}
 	}
-	return id, depth, false
+	return s
 }
 
 // Get returns the value under the key: nil if there is none, and not nil if it is
