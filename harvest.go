@@ -155,14 +155,14 @@ func (h *harvest) add(r *row) (more bool, err error) {
 	return h.more(), nil
 }
 
-// reap is add for what a scanner that [scanner.takesAll] finds: with no row between, so that
-// the collector, when it is at work, is told of nothing but what is kept. If it reports that
-// all is not well, add says what is wrong.
-func (h *harvest) reap(key, value []byte) (more, ok bool) {
+// reap is add for what a scanner finds that [scanner.takesAll]: with no row between, so that
+// the collector, when it is at work, is told of nothing but what is kept. It returns the
+// record, or nil if all is not well: then add says what is wrong.
+func (h *harvest) reap(key, value []byte) unsafe.Pointer {
 	t, m := h.table, h.room
 	b, err := verifyChecksum(t.seed, key, value)
 	if err != nil {
-		return false, false
+		return nil
 	}
 	texts := &m.texts
 	if !h.untracked {
@@ -171,7 +171,7 @@ func (h *harvest) reap(key, value []byte) (more, ok bool) {
 	}
 	p := m.records.next(t, m.coming, m.most)
 	if !t.parse(key, b, p, texts) {
-		return false, false
+		return nil
 	}
 	if h.untracked {
 		h.addRecord(p)
@@ -180,7 +180,7 @@ func (h *harvest) reap(key, value []byte) (more, ok bool) {
 	}
 	h.n++
 	h.size += len(key) + len(value)
-	return h.more(), true
+	return p
 }
 
 // isAhead reports whether a record comes after where the query begins.

@@ -369,10 +369,7 @@ func (r *partReader) readEntries(pt *part) bool {
 // readLeaves reads the records in leaves of the table, and reports whether all is well.
 func (r *partReader) readLeaves(pt *part) bool {
 	span, tree := &r.d.span, &r.d.table.tree
-	crop, _ := pt.found.(*harvest)
-	if !r.sc.takesAll() {
-		crop = nil
-	}
+	crop := r.sc.takesAll(r.d.way)
 	var first, last []byte // not in pt, which may lie beside what another goroutine writes to
 	count, size, more, within := 0, 0, true, span.From == nil
 leaves:
@@ -399,14 +396,14 @@ leaves:
 				break leaves
 			}
 			count, size, within = count+1, size+len(value), true
-			ok := true
-			if crop != nil {
-				more, ok = crop.reap(key, value)
-			} else {
+			if crop == nil {
 				more, err = r.sc.visit(r.d.way, key, value)
-				ok = err == nil
+			} else if crop.reap(key, value) != nil {
+				more = crop.more()
+			} else {
+				return false
 			}
-			if !ok {
+			if err != nil {
 				return false
 			}
 		}

@@ -32,10 +32,10 @@ type lookahead struct {
 	entries []indexEntry
 	size    int // how many entries are looked at together next time
 	at      int // the entry that is visited
-	keys    [farthest][]byte
-	found   [farthest][]byte // the tables' own keys, beside their values
-	values  [farthest][]byte // nil if not known
-	aims    pages.Aims       // of the keys,
+	side    int // which keys are of those that are visited or come next
+	keys    [2][farthest][]byte
+	values  [farthest][]byte // nil if not known; else the key is the table's own, beside the value
+	aims    pages.Aims       // of the keys that come next,
 	aimed   bool             // which were aimed at
 }
 
@@ -163,14 +163,15 @@ func (sc *scanner) lookAhead() (end func()) {
 // records that they lead to are to be looked up together.
 func (sc *scanner) aim(p *path, entries []indexEntry) {
 	a := sc.ahead
+	keys := a.keys[a.side][:len(entries)]
 	for i, e := range entries {
 		key, err := p.index.key(e.key, e.value)
-		if a.keys[i] = key; err != nil || sc.own != nil && sc.own.get(key) != nil {
-			a.keys[i] = nil
+		if err != nil || sc.own != nil && sc.own.get(key) != nil {
+			key = nil
 		}
+		keys[i] = key
 	}
-	n := len(entries)
-	a.aimed = n > 1 && !sc.counts(p) && sc.snap.(*boltSnapshot).aim(sc.table.name, a.keys[:n], &a.aims)
+	a.aimed = len(keys) > 1 && !sc.counts(p) && sc.snap.(*boltSnapshot).aim(sc.table.name, keys, &a.aims)
 }
 
 // visitAll visits entries of an index, of which there are no more than farthest, and
@@ -182,20 +183,35 @@ func (sc *scanner) visitAll(p *path, entries, next []indexEntry) (more bool, err
 	if !a.aimed {
 		sc.aim(p, entries)
 	}
-	n := len(entries)
-	if a.aimed && !sc.snap.(*boltSnapshot).getAimed(sc.table.name, a.keys[:n], a.values[:n], &a.aims) {
+	n, keys := len(entries), &a.keys[a.side]
+	if a.aimed && !sc.snap.(*boltSnapshot).getAimed(sc.table.name, keys[:n], a.values[:n], &a.aims) {
 		clear(a.values[:]) // one by one they say what is wrong
 	}
-	a.found, a.aimed = a.keys, false
+	a.side, a.aimed = 1-a.side, false
 	if len(next) > 0 {
 		sc.aim(p, next)
 	}
+	if sc.read%256+n >= 256 {
+		if err := sc.interrupted(sc.ctx); err != nil {
+			return false, err
+		}
+	}
 	more = true
-	for i := 0; more && err == nil && i < len(entries); i++ {
+	crop := sc.takesAll(p)
+	for i := 0; more && err == nil && i < n; i++ {
 		a.at = i
+		if crop != nil && a.values[i] != nil {
+			if record := crop.reap(keys[i], a.values[i]); record != nil {
+				sc.read++
+				sc.readBytes += len(entries[i].value) + len(a.values[i])
+				sc.row.key, sc.row.record = keys[i], record
+				more, err = crop.more(), sc.check(p.index, entries[i])
+				continue
+			}
+		}
 		more, err = sc.visit(p, entries[i].key, entries[i].value)
 	}
-	return more, err
+	return more && err == nil, err
 }
 
 // spans returns the ranges of a path that are to be read, in their order.
@@ -320,10 +336,14 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 	return sc.out.add(&sc.row)
 }
 
-// takesAll reports whether all records on the only path, which is the table's, are answers: so
-// that nothing has to be known of one before it is made.
-func (sc *scanner) takesAll() bool {
-	return sc.paths[0].exact && sc.paths[0].index == nil && sc.once == nil && (sc.own == nil || sc.own.used == 0)
+// takesAll returns the harvest that all records on the path are for, so that nothing has to be
+// known of one before it is made: see harvest.reap. It is nil if there is none.
+func (sc *scanner) takesAll(p *path) *harvest {
+	crop, _ := sc.out.(*harvest)
+	if crop == nil || !crop.begun || !p.exact || p.index != nil && p.index.multi || sc.once != nil || sc.own != nil && sc.own.used > 0 {
+		return nil
+	}
+	return crop
 }
 
 // counts reports whether a path's entries say it all: their records need not be read.
@@ -342,7 +362,7 @@ func (sc *scanner) seen(key []byte) bool {
 func (sc *scanner) follow(x *index, key []byte) error {
 	var value []byte
 	if a := sc.ahead; a != nil && a.values[a.at] != nil {
-		key, value = a.found[a.at], a.values[a.at]
+		key, value = a.keys[1-a.side][a.at], a.values[a.at] // of the side before
 	}
 	if value == nil {
 		var err error
