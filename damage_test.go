@@ -339,13 +339,7 @@ func damageChild(t *testing.T, dir string, seeds []uint64) (said []string, died 
 // never dies or hangs, reads a wrong value, or misses a record without being told.
 func TestDamage(t *testing.T) {
 	t.Parallel()
-	n := 10_000
-	switch {
-	case *long:
-		n *= 20
-	case testing.Short():
-		n /= 10
-	}
+	n := samples(1000, 10_000, 200_000)
 	dir := t.TempDir()
 	makeDamageFile(t, filepath.Join(dir, "sound"))
 	tally, byKind := map[string]int{}, map[string]int{}

@@ -225,10 +225,7 @@ func TestMigrateKilled(t *testing.T) {
 	}
 	t.Parallel()
 	const n = 100_000
-	cycles := 6
-	if *long {
-		cycles = 200
-	}
+	cycles := samples(3, 6, 200)
 	original := filepath.Join(t.TempDir(), "letters.db")
 	writeLetters(t, original, n)
 	before := bytesOf(t, original)

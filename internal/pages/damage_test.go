@@ -26,6 +26,10 @@ const childDir = "USERDATA_PAGES_CHILD"
 // damaged is how many files are damaged by default.
 const damaged = 10000
 
+// short says that a test that samples looks at few cases: with -short, and with the race detector,
+// which is slow, and sees the same in each case of what one goroutine does.
+func short() bool { return underRace || testing.Short() }
+
 // Of many damaged files, Check finds those that bbolt can't be trusted with: a
 // file that passes can be read and written by bbolt, which sees in it what Walk
 // does, without a panic, a fault or a hang; and what it wrote passes again.
@@ -34,7 +38,7 @@ const damaged = 10000
 // What that does to the records is for their checksums and sums to find.
 func TestDamage(t *testing.T) {
 	n := uint64(damaged)
-	if testing.Short() {
+	if short() {
 		n /= 10
 	}
 	dir := t.TempDir()

@@ -64,7 +64,7 @@ func follow(m *pages.Map, list []edit) error {
 // or fails for the freelist, but does not hang, fault or overflow the stack.
 func TestPathsDamage(t *testing.T) {
 	n := uint64(damaged)
-	if testing.Short() {
+	if short() {
 		n /= 10
 	}
 	dir := t.TempDir()

@@ -73,7 +73,7 @@ func TestSeal(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(8, 1))
 	commits, listed, most := 600, 0, 0
-	if testing.Short() {
+	if short() {
 		commits = 100
 	}
 	for range commits {

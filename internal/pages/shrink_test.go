@@ -22,7 +22,7 @@ func TestShrink(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
 	rng := rand.New(rand.NewPCG(9, 1))
 	rounds, cuts, cut, moved := 500, 0, 0, uint64(0)
-	if testing.Short() {
+	if short() {
 		rounds = 60
 	}
 	for range rounds {
@@ -207,7 +207,7 @@ func TestShrinkDamage(t *testing.T) {
 		}
 	})
 	slices.Sort(used)
-	if testing.Short() {
+	if short() {
 		rounds = 500
 	}
 	for range rounds {

@@ -173,7 +173,7 @@ func sameAsCursor(t *pages.Tree, size int) error {
 // Whatever is done to a file, reading it ends, without a panic.
 func TestTreeDamage(t *testing.T) {
 	n := uint64(damaged)
-	if testing.Short() {
+	if short() {
 		n /= 10
 	}
 	list := victims(t, t.TempDir())
