@@ -246,6 +246,21 @@ func TestScansInParts(t *testing.T) {
 	}
 }
 
+// A limit of what may be read holds for what an index has in order, in a file as elsewhere.
+func TestScanLimitOfFile(t *testing.T) {
+	db, err := userdata.Open(tilesFile(t, rand.New(rand.NewPCG(1, 3)), 500), &userdata.Options{ScanLimit: 50}, tiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	q := tiles.Select(db.NewSession()).OrderBy(tileLaid.Asc())
+	for _, q := range []userdata.Query[tile]{q, q.Untracked(), q.Limit(100)} {
+		if all, err := q.All(t.Context()); !errors.Is(err, userdata.ErrTooLarge) {
+			t.Errorf("got %d records, %v, want ErrTooLarge", len(all), err)
+		}
+	}
+}
+
 // A list leaves out what its session has deleted.
 func TestPartsPassOverDeleted(t *testing.T) {
 	withProcessors(t, 4)

@@ -31,16 +31,17 @@ type rows struct {
 	read  *plan        // of the page
 	calls uint64       // the count of the session's calls, as long as the page's records are answers unless there is another
 
-	handed int            // how many records were handed out
-	recent unsafe.Pointer // the last one of them, but for those that quick has handed out since the last call of next
-	last   *candidate     // if paged: what the rest lies beyond, as it was read; nil before the first
-	end    *candidate     // likewise: what the page reaches to; nil if it is the last one
-	place  candidate      // memory for last
-	byText bool           // a text, the key, is all that there is to hold of a record
-	text   string         // of the last one, if last does not have it yet; else ""
-	own    ownRecords     // if paged
-	alone  bool           // the session tracks nothing of the table but what was handed out in this order
-	seen   passed         // tracked records handed out or left out, so that one whose key changes does not come again
+	handed  int            // how many records were handed out
+	recent  unsafe.Pointer // the last one of them, unless quickly:
+	quickly bool           // quick has handed it out: it is the latest of crop
+	last    *candidate     // if paged: what the rest lies beyond, as it was read; nil before the first
+	end     *candidate     // likewise: what the page reaches to; nil if it is the last one
+	place   candidate      // memory for last
+	byText  bool           // a text, the key, is all that there is to hold of a record
+	text    string         // of the last one, if last does not have it yet; else ""
+	own     ownRecords     // if paged
+	alone   bool           // the session tracks nothing of the table but what was handed out in this order
+	seen    passed         // tracked records handed out or left out, so that one whose key changes does not come again
 }
 
 func newRows(q query) *rows { return &rows{query: q, size: firstPage, skip: q.offset} }
@@ -137,6 +138,7 @@ func (r *rows) quick() (p unsafe.Pointer) {
 	if p, _ = r.crop.take(); p == nil {
 		return nil
 	}
+	r.quickly = true
 	if r.byText {
 		r.text = *(*string)(r.table.key.at(p))
 	} else {
@@ -157,8 +159,8 @@ func (r *rows) next(ctx context.Context) (p unsafe.Pointer, err error) {
 		r.place.key, r.text = bytesOf(r.text), ""
 		r.last = &r.place
 	}
-	if r.crop != nil && r.untracked {
-		r.recent = r.crop.latest()
+	if r.quickly {
+		r.recent, r.quickly = r.crop.latest(), false
 	}
 	for p == nil && (r.limit < 0 || r.handed < r.limit) {
 		if err := r.fill(ctx); err != nil || len(r.page) == 0 && r.crop == nil {

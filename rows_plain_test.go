@@ -446,6 +446,40 @@ func TestRowsOfAdded(t *testing.T) {
 	}
 }
 
+// So has one of which the loop got another copy, because a call has tracked it meanwhile.
+func TestRowsOfAddedCopy(t *testing.T) {
+	t.Parallel()
+	s := rankedDB(t, 300).NewSession()
+	defer s.Close()
+	next := 0
+	for r, err := range rankedTable.Select(s).Untracked().Rows(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.ID != next {
+			t.Fatalf("got record %d, want %d", r.ID, next)
+		}
+		switch next++; next {
+		case 63: // the next one is the last of its page
+			if _, err := rankedTable.Get(t.Context(), s, 63); err != nil {
+				t.Fatal(err)
+			}
+		case 64:
+			tracked, err := rankedTable.Get(t.Context(), s, 63)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Expunge(tracked)
+			if err := s.Add(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if next != 300 {
+		t.Errorf("got %d records, want 300", next)
+	}
+}
+
 func TestRowsOfAddedAgain(t *testing.T) {
 	t.Parallel()
 	s := rankedDB(t, 300).NewSession()

@@ -340,7 +340,7 @@ func (sc *scanner) visit(p *path, key, value []byte) (more bool, err error) {
 // known of one before it is made: see harvest.reap. It is nil if there is none.
 func (sc *scanner) takesAll(p *path) *harvest {
 	crop, _ := sc.out.(*harvest)
-	if crop == nil || !crop.begun || !p.exact || p.index != nil && p.index.multi || sc.once != nil || sc.own != nil && sc.own.used > 0 {
+	if crop == nil || !crop.begun || sc.atMost > 0 || !p.exact || p.index != nil && p.index.multi || sc.once != nil || sc.own != nil && sc.own.used > 0 {
 		return nil
 	}
 	return crop

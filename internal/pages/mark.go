@@ -39,7 +39,7 @@ const maxEach = 20
 func marksFor(leaf *view) int {
 	last := leaf.count - 1
 	key, value, _, err := leaf.entry(last)
-	if err != nil {
+	if err != nil || leaf.count > maxEach*inWord || len(leaf.b) > 1<<16 { // of any size, in a damaged file
 		return 0
 	}
 	used := leaf.offset(last) + len(key) + len(value)
