@@ -81,23 +81,33 @@ func (m *marks) guess(at int, key []byte) (i int, from, to uint64, ok bool) {
 // part returns the part of the page that is in the lowest mark of a word.
 func part(word uint64) uint64 { return word & (1<<partBits - 1) }
 
-// learn marks the elements of a leaf, unless they are. Pages have 1 << shift bytes.
+// learn marks the elements of a leaf, unless they are, or are not in order: with marks there
+// would be keys that a search does not find. Pages have 1 << shift bytes.
 func (m *marks) learn(at int, v *view, shift uint) {
 	list := m.of(at)
-	if v.count > inWord*len(list) || len(v.b) != 1<<shift || v.count == 0 || atomic.LoadUint64(&list[0]) != 0 {
+	if v.count > inWord*len(list) || len(v.b) != 1<<shift || v.count == 0 || atomic.LoadUint64(&list[0]) != 0 || !v.inOrder() {
 		return
 	}
 	for n := (v.count - 1) / inWord; n >= 0; n-- { // the first word says that all are there
 		var word uint64
 		for i := min(v.count, (n+1)*inWord) - 1; i >= n*inWord; i-- {
-			key := v.key(i)
-			if key == nil {
-				return
-			}
-			word = word<<markBits | tagOf(key) | uint64(v.offset(i))>>(shift-partBits)
+			word = word<<markBits | tagOf(v.key(i)) | uint64(v.offset(i))>>(shift-partBits)
 		}
 		atomic.StoreUint64(&list[n], word)
 	}
+}
+
+// inOrder reports whether all keys are in the page, each greater than the one before.
+func (v *view) inOrder() bool {
+	var last []byte
+	for i := range v.count {
+		key := v.key(i)
+		if key == nil || last != nil && compare(key, last) <= 0 {
+			return false
+		}
+		last = key
+	}
+	return true
 }
 
 // tagOf returns a mark with the bits of the key's hash.
@@ -153,7 +163,11 @@ const usualEntry = 512
 
 // guessed makes v the leaf id, and reports whether its element i has the key.
 func (t *Tree) guessed(v *view, id uint64, i int, key []byte) bool {
-	return t.m.load(v, id, false) == nil && !v.branch() && i < v.count && string(v.key(i)) == string(key)
+	if t.m.load(v, id, false) != nil || v.branch() || i >= v.count {
+		return false
+	}
+	own := v.key(i)
+	return own != nil && string(own) == string(key)
 }
 
 // learn marks the elements of a leaf that was searched.

@@ -41,6 +41,41 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+// A leaf that is not in order gets no marks: what is found in it is what a search finds.
+func TestNoMarksOfDisorder(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 1))
+	const n = 3000
+	plain, data := treeOf(t, rng, n)
+	for at := 2 << 12; at < len(data); at += 1 << 12 {
+		if page := data[at:][:4096]; le.Uint16(page[8:]) == 2 && le.Uint16(page[10:]) > 4 { // a leaf
+			a, b := page[16+16*1:][:16], page[16+16*3:][:16] // the positions count from the element
+			x, y := le.Uint32(a[4:])+16, le.Uint32(b[4:])+48
+			le.PutUint32(a[4:], y-16)
+			le.PutUint32(b[4:], x-48)
+			first, second := le.Uint64(a[8:]), le.Uint64(b[8:])
+			le.PutUint64(a[8:], second)
+			le.PutUint64(b[8:], first)
+		}
+	}
+	tree := remembering(t, plain)
+	lost := 0
+	for range 2 {
+		for i := range n {
+			want, wantErr := plain.Get(numbered(2 * i))
+			got, err := tree.Get(numbered(2 * i))
+			if !bytes.Equal(got, want) || (got == nil) != (want == nil) || (err == nil) != (wantErr == nil) {
+				t.Fatalf("key %q: got %q, %v, want %q, %v", numbered(2*i), got, err, want, wantErr)
+			}
+			if want == nil {
+				lost++
+			}
+		}
+	}
+	if lost < n/100 {
+		t.Errorf("only %d searches found nothing: there was no disorder", lost)
+	}
+}
+
 // Marks of leaves that are other ones now, or damaged, mislead nobody: what is found without
 // them is found with them, and beyond that nothing but what stands under the very key.
 func TestMarksAreGuesses(t *testing.T) {
