@@ -421,82 +421,58 @@ func TestRowsOfMisusedSession(t *testing.T) {
 	}
 }
 
-// A record that a loop's body expunges and adds again had its turn.
 // A record that its loop adds to the session has had its turn, whoever is next in line.
 func TestRowsOfAdded(t *testing.T) {
 	t.Parallel()
-	s := rankedDB(t, 300).NewSession()
-	defer s.Close()
-	next := 0
-	for r, err := range rankedTable.Select(s).Untracked().Rows(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
+	rankedOnce(t, true, func(s *userdata.Session, r *ranked) {
+		if r.ID == 63 || r.ID == 99 || r.ID == 191 { // the last ones of pages, and one between
+			ok(t, s.Add(r))
 		}
-		if r.ID != next {
-			t.Fatalf("got record %d, want %d", r.ID, next)
-		}
-		if next++; next == 64 || next == 100 || next == 192 { // the last ones of pages, and one between
-			if err := s.Add(r); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if next != 300 {
-		t.Errorf("got %d records, want 300", next)
-	}
+	})
 }
 
 // So has one of which the loop got another copy, because a call has tracked it meanwhile.
 func TestRowsOfAddedCopy(t *testing.T) {
 	t.Parallel()
-	s := rankedDB(t, 300).NewSession()
-	defer s.Close()
-	next := 0
-	for r, err := range rankedTable.Select(s).Untracked().Rows(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
+	rankedOnce(t, true, func(s *userdata.Session, r *ranked) {
+		if r.ID != 62 && r.ID != 63 { // the last one of its page, and the one before
+			return
 		}
-		if r.ID != next {
-			t.Fatalf("got record %d, want %d", r.ID, next)
-		}
-		switch next++; next {
-		case 63: // the next one is the last of its page
-			if _, err := rankedTable.Get(t.Context(), s, 63); err != nil {
-				t.Fatal(err)
-			}
-		case 64:
-			tracked, err := rankedTable.Get(t.Context(), s, 63)
-			if err != nil {
-				t.Fatal(err)
-			}
+		tracked, err := rankedTable.Get(t.Context(), s, 63)
+		ok(t, err)
+		if r.ID == 63 {
 			s.Expunge(tracked)
-			if err := s.Add(r); err != nil {
-				t.Fatal(err)
-			}
+			ok(t, s.Add(r))
 		}
-	}
-	if next != 300 {
-		t.Errorf("got %d records, want 300", next)
-	}
+	})
 }
 
+// So has one that the loop's body expunges and adds again.
 func TestRowsOfAddedAgain(t *testing.T) {
 	t.Parallel()
+	rankedOnce(t, false, func(s *userdata.Session, r *ranked) {
+		s.Expunge(r)
+		ok(t, s.Add(r))
+	})
+}
+
+// rankedOnce makes sure that a loop over 300 records with this body gives each of them once.
+func rankedOnce(t *testing.T, untracked bool, body func(s *userdata.Session, r *ranked)) {
+	t.Helper()
 	s := rankedDB(t, 300).NewSession()
 	defer s.Close()
+	q := rankedTable.Select(s)
+	if untracked {
+		q = q.Untracked()
+	}
 	next := 0
-	for r, err := range rankedTable.Select(s).Rows(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
+	for r, err := range q.Rows(t.Context()) {
+		ok(t, err)
 		if r.ID != next {
 			t.Fatalf("got record %d, want %d", r.ID, next)
 		}
 		next++
-		s.Expunge(r)
-		if err := s.Add(r); err != nil {
-			t.Fatal(err)
-		}
+		body(s, r)
 	}
 	if next != 300 {
 		t.Errorf("got %d records, want 300", next)

@@ -21,7 +21,7 @@ type Fences struct {
 
 	mu     sync.Mutex // for who writes
 	used   int        // places of the table that are taken
-	marked int        // marks of all fences
+	marked int        // words of marks of all fences
 }
 
 // A fenceTable has fences by the number of their page: at the first free place from the one

@@ -153,3 +153,20 @@ func TestFencesAtOnce(t *testing.T) {
 	close(stop)
 	group.Wait()
 }
+
+// TestMarksForDamaged asks for the marks of leaves that say they have very many elements: a number
+// that can be made, also where an int has 32 bits.
+func TestMarksForDamaged(t *testing.T) {
+	for _, size := range []int{1 << 12, 1 << 16, 1 << 20} {
+		for _, count := range []int{1, 30, 80, 81, 4000, size/elemSize - 2} {
+			count = min(count, size/elemSize-2)
+			v := &view{b: make([]byte, size), count: count, keys: inLeaf}
+			at := headerSize + (count-1)*elemSize
+			le.PutUint32(v.b[at+4:], elemSize) // the last element is sound
+			le.PutUint32(v.b[at+8:], 1)
+			if each := marksFor(v); each < 0 || each > maxEach {
+				t.Errorf("%d elements in %d bytes: %d words", count, size, each)
+			}
+		}
+	}
+}

@@ -129,14 +129,6 @@ func tagOf(key []byte) uint64 {
 	return max(h, 1<<partBits)
 }
 
-// A spot is as far as what is remembered leads toward a key.
-type spot struct {
-	id    uint64
-	depth int
-	above *fence // the branch that has the leaf; nil if the page is not known to be one
-	at    int    // its place there
-}
-
 // expect returns the element that seems to have the key, and prefetches what there is to read of
 // it.
 func (t *Tree) expect(s *spot, key []byte) (i int, ok bool) {

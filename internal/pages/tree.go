@@ -376,6 +376,14 @@ func (t *Tree) find(v *view, key []byte) (id uint64, i int, exact bool, err erro
 	return id, 0, false, pageError(t.root, errTooDeep)
 }
 
+// A spot is as far as what is remembered leads toward a key.
+type spot struct {
+	id    uint64
+	depth int
+	above *fence // the branch that has the leaf; nil if the page is not known to be one
+	at    int    // its place there
+}
+
 // descend goes from the root toward the key as far as what is remembered leads.
 func (t *Tree) descend(key []byte) (s spot) {
 	s.id = t.root
