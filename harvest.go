@@ -145,14 +145,20 @@ func (h *harvest) add(r *row) (more bool, err error) {
 			return true, nil
 		}
 	}
+	h.put(p, r.key, value, len(r.value))
+	return h.more(), nil
+}
+
+// put takes in a record of the room's, with the key that it is stored under, and a copy of its
+// value of that size if it is to be tracked.
+func (h *harvest) put(p unsafe.Pointer, key, value []byte, size int) {
 	if h.untracked {
 		h.addRecord(p)
 	} else {
-		h.addEntry(p, h.room.keyOf(h.table, r.key, p), value)
+		h.addEntry(p, h.room.keyOf(h.table, key, p), value)
 	}
 	h.n++
-	h.size += len(r.key) + len(r.value)
-	return h.more(), nil
+	h.size += len(key) + size
 }
 
 // reap is add for what a scanner finds that [scanner.takesAll]: with no row between, so that
@@ -173,13 +179,7 @@ func (h *harvest) reap(key, value []byte) unsafe.Pointer {
 	if !t.parse(key, b, p, texts) {
 		return nil
 	}
-	if h.untracked {
-		h.addRecord(p)
-	} else {
-		h.addEntry(p, m.keyOf(t, key, p), value)
-	}
-	h.n++
-	h.size += len(key) + len(value)
+	h.put(p, key, value, len(value))
 	return p
 }
 
