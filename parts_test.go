@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -243,51 +242,6 @@ func TestScansInParts(t *testing.T) {
 	}
 	if divided < 20 {
 		t.Errorf("only %d of 60 queries were read in parts", divided)
-	}
-}
-
-// A limit of what may be read holds for what an index has in order, in a file as elsewhere.
-func TestScanLimitOfFile(t *testing.T) {
-	db, err := userdata.Open(tilesFile(t, rand.New(rand.NewPCG(1, 3)), 500), &userdata.Options{ScanLimit: 50}, tiles)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	q := tiles.Select(db.NewSession()).OrderBy(tileLaid.Asc())
-	for _, q := range []userdata.Query[tile]{q, q.Untracked(), q.Limit(100)} {
-		if all, err := q.All(t.Context()); !errors.Is(err, userdata.ErrTooLarge) {
-			t.Errorf("got %d records, %v, want ErrTooLarge", len(all), err)
-		}
-	}
-}
-
-// A list leaves out what its session has deleted.
-func TestPartsPassOverDeleted(t *testing.T) {
-	withProcessors(t, 4)
-	rng := rand.New(rand.NewPCG(1, 2))
-	const n = 1500
-	db, err := userdata.Open(tilesFile(t, rng, n), nil, tiles)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	s := db.NewSession()
-	defer s.Close()
-	gone, err := tiles.Select(s).Offset(n / 2).First(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Delete(gone); err != nil {
-		t.Fatal(err)
-	}
-	for _, q := range []userdata.Query[tile]{tiles.Select(s).Untracked(), tiles.Select(s)} {
-		all, err := q.All(t.Context())
-		if err != nil || len(all) != n-1 {
-			t.Errorf("got %d records, %v, want %d", len(all), err, n-1)
-		}
-		if slices.ContainsFunc(all, func(r *tile) bool { return r.ID == gone.ID }) {
-			t.Errorf("got record %s, which the session has deleted", gone.ID)
-		}
 	}
 }
 
