@@ -47,14 +47,15 @@ func (s *BoltStore) withdrawPin() {
 	}
 }
 
-// valueCopy is a View of one value: it returns copies of the key and of that, nil for nothing.
-func (s *BoltStore) valueCopy(ctx context.Context, bucket string, key []byte) (own, value []byte, err error) {
+// valueCopy is a View of one value: it returns copies of the key and of that, nil for nothing, in
+// the memory that it is given.
+func (s *BoltStore) valueCopy(ctx context.Context, bucket string, key []byte, mem *blocks) (own, value []byte, err error) {
 	p, offered, err := s.beginCopy(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer s.endCopy(p, offered, debug.SetPanicOnFault(true), &err) // one for all: the compiler makes more of them slow
-	return copyValue(p.snap, bucket, key)
+	return copyValue(p.snap, bucket, key, mem)
 }
 
 // beginCopy begins what endCopy ends, to be deferred: with the pin that is offered, if there
@@ -90,12 +91,12 @@ func (s *BoltStore) endCopy(p *pin, offered, onFault bool, err *error) {
 	}
 }
 
-// copyValue returns what valueCopy does, from a snapshot: one behind the other.
-func copyValue(snap Snapshot, bucket string, key []byte) (own, value []byte, err error) {
+// copyValue returns what valueCopy does, from a snapshot.
+func copyValue(snap Snapshot, bucket string, key []byte, mem *blocks) (own, value []byte, err error) {
 	v, err := snap.Get(bucket, key)
 	if v == nil {
 		return nil, nil, err
 	}
-	both := append(append(make([]byte, 0, len(key)+len(v)), key...), v...)
-	return both[:len(key)], both[len(key):], err
+	own, value = mem.copyBoth(key, v)
+	return own, value, err
 }

@@ -2,6 +2,7 @@ package userdata_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -133,4 +134,90 @@ func cloneTiles(list []*tile) (clones []*tile) {
 		clones = append(clones, &own)
 	}
 	return clones
+}
+
+// A peg is of another size than a tile, and its key is no text.
+type peg struct {
+	ID    int    `userdata:"id,key"`
+	Holes []int  `userdata:"holes"`
+	Name  string `userdata:"name,size=2000"`
+}
+
+var pegs = userdata.NewTable[peg]("pegs")
+
+// pegOf and plainTile make the records that TestRecordsByKeyAreApart gets.
+func pegOf(i int) *peg {
+	return &peg{i, []int{i, i * i}, strings.Repeat(string(rune('a'+i%26)), 1+i*i%1500)}
+}
+
+func plainTile(i int) *tile {
+	return &tile{ID: tileKey(i), Size: i, Laid: time.Unix(int64(i), 0).UTC(), Code: tileKey(i), Text: strings.Repeat("t", i%90)}
+}
+
+// TestRecordsByKeyAreApart gets records in sessions that leave their memory to each other, and
+// makes sure that none shares with another one what may change.
+func TestRecordsByKeyAreApart(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	rng := rand.New(rand.NewPCG(seed, 2))
+	t.Logf("seed %d", seed)
+	const n = 150
+	db, err := userdata.OpenStore(t.Context(), openBolt(t), nil, tiles, pegs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Transact(t.Context(), func(s *userdata.Session) (err error) {
+		for i := range n {
+			err = errors.Join(err, s.Add(plainTile(i), pegOf(i)))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gotTiles, gotPegs := map[*tile]int{}, map[*peg]int{}
+	for range 800 {
+		s := db.NewSession()
+		for range 1 + rng.IntN(2)*rng.IntN(40) {
+			i := rng.IntN(n * 11 / 10)
+			var err error
+			if rng.IntN(4) > 0 {
+				var one *tile
+				if one, err = tiles.Get(t.Context(), s, tileKey(i)); err == nil {
+					gotTiles[one] = i
+				}
+			} else {
+				var one *peg
+				if one, err = pegs.Get(t.Context(), s, i); err == nil {
+					gotPegs[one] = i
+				}
+			}
+			if (err != nil) != (i >= n) {
+				t.Fatalf("record %d: %v", i, err)
+			}
+		}
+		if rng.IntN(10) > 0 {
+			s.Close()
+		}
+	}
+	changed := 0
+	for one := range gotPegs {
+		if changed++; changed%3 == 0 {
+			one.Holes[0], one.Name = -1, "changed"
+			_ = append(one.Holes, -2)
+			delete(gotPegs, one)
+		}
+	}
+	for one, i := range gotPegs {
+		if d := cmp.Diff(pegOf(i), one); d != "" {
+			t.Fatalf("peg %d (-want +got):\n%.2000s", i, d)
+		}
+	}
+	for one, i := range gotTiles {
+		if d := cmp.Diff(plainTile(i), one); d != "" {
+			t.Fatalf("tile %d (-want +got):\n%.2000s", i, d)
+		}
+	}
+	if len(gotTiles) < 1000 || len(gotPegs) < 500 {
+		t.Errorf("got %d tiles and %d pegs", len(gotTiles), len(gotPegs))
+	}
 }

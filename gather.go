@@ -68,14 +68,11 @@ type gatherer struct {
 // A room is where candidates and what they have are put, side by side. What one query
 // leaves of it, another one uses.
 type room struct {
-	most       int             // bytes that are allocated at once
-	coming     int             // how many more records may come, as far as is known
+	blocks
 	candidates slab[candidate] // that are of use until the query is done
 	some       slab[candidate] // some of which are let go of before
 	sorts      []unsafe.Pointer
-	bytes      []byte
 	texts      textRoom
-	records    recordRoom
 	entries    *slab[entry] // the session's, or memory that nothing but the query has
 }
 
@@ -221,7 +218,7 @@ func (m *room) record(r *row, keep bool) (p unsafe.Pointer, value []byte, err er
 		value = m.copy(r.value)
 		b, mem = value, lentBy(value)
 	}
-	p = m.records.next(r.table, m.coming, m.most)
+	p = m.newRecord(r.table)
 	if err := r.table.decodeVerified(r.key, b, p, mem); err != nil {
 		return nil, nil, err
 	}
@@ -240,16 +237,6 @@ func (m *room) keyOf(t *table, key []byte, p unsafe.Pointer) []byte {
 	return m.copy(key)
 }
 
-// copy returns a copy that nobody changes.
-func (m *room) copy(b []byte) []byte {
-	if len(b) > cap(m.bytes)-len(m.bytes) {
-		m.bytes = make([]byte, 0, max(len(b), min(max(2*cap(m.bytes), m.coming*len(b)), m.most)))
-	}
-	n := len(m.bytes)
-	m.bytes = append(m.bytes, b...)
-	return m.bytes[n:len(m.bytes):len(m.bytes)]
-}
-
 // addSort adds the value of one of the n columns that candidates are compared by.
 func (m *room) addSort(c *candidate, n int, v unsafe.Pointer) {
 	if c.sort == nil {
@@ -261,6 +248,36 @@ func (m *room) addSort(c *candidate, n int, v unsafe.Pointer) {
 		c.sort = m.sorts[at:at:len(m.sorts)]
 	}
 	c.sort = append(c.sort, v)
+}
+
+// Blocks are memory for records and for what they are read from, side by side. Who keeps one
+// of those in a block keeps all.
+type blocks struct {
+	most    int // bytes of a block
+	coming  int // how many more records may come, as far as is known
+	bytes   []byte
+	records recordRoom
+}
+
+// newRecord returns a zero record.
+func (m *blocks) newRecord(t *table) unsafe.Pointer { return m.records.next(t, m.coming, m.most) }
+
+// copy returns a copy that nobody changes.
+func (m *blocks) copy(b []byte) []byte {
+	_, b = m.copyBoth(nil, b)
+	return b
+}
+
+// copyBoth returns copies that nobody changes: of a key, and behind it of its value.
+func (m *blocks) copyBoth(key, value []byte) (k, v []byte) {
+	size := len(key) + len(value)
+	if size > cap(m.bytes)-len(m.bytes) {
+		m.bytes = make([]byte, 0, max(size, min(max(2*cap(m.bytes), m.coming*size), m.most)))
+	}
+	n := len(m.bytes)
+	m.bytes = append(append(m.bytes, key...), value...)
+	both := m.bytes[n:len(m.bytes):len(m.bytes)]
+	return both[:len(key)], both[len(key):]
 }
 
 // A recordRoom makes records that lie side by side, in blocks of a limited size.
@@ -275,7 +292,11 @@ type recordRoom struct {
 func (m *recordRoom) next(t *table, coming, most int) unsafe.Pointer {
 	if m.used == m.size {
 		m.used, m.size = 0, max(1, min(max(2*m.size, coming), most/max(1, int(t.size))))
-		m.block = reflect.MakeSlice(t.sliceType, m.size, m.size).UnsafePointer()
+		if m.size == 1 {
+			m.block = t.newRecord()
+		} else {
+			m.block = reflect.MakeSlice(t.sliceType, m.size, m.size).UnsafePointer()
+		}
 	}
 	p := unsafe.Add(m.block, uintptr(m.used)*t.size) // within the block: used < size
 	m.used++

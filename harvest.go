@@ -175,7 +175,7 @@ func (h *harvest) reap(key, value []byte) unsafe.Pointer {
 		value = m.copy(value)
 		b, texts = value[:len(b)], lentBy(value)
 	}
-	p := m.records.next(t, m.coming, m.most)
+	p := m.newRecord(t)
 	if !t.parse(key, b, p, texts) {
 		return nil
 	}

@@ -16,13 +16,15 @@ import (
 // should not be a surprise.
 const maxLent = 1 << 10
 
-// How many bytes of records, and of stored values, a query allocates at once at the most:
-// less of those that a loop gets, since who keeps one record keeps those beside it. Of either
+// How many bytes of records, and of stored values, are allocated at once at the most: by a query
+// less for a loop than for a list, since who keeps one record keeps those beside it. Of either
 // size six or four fit Go's runs of 56 KB, of which the allocator fetches one each time;
 // powers of two would be fetched one by one. Eight bytes are for what Go knows of pointers.
+// For records that are got by key, of which a program may well keep one in many, it is far less.
 const (
 	pageRoom = 9472 - 8
 	listRoom = 14336 - 8
+	getRoom  = 1024 - 8
 )
 
 // encode writes the record at p to e, which is empty, its checksum included, and

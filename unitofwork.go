@@ -1,6 +1,9 @@
 package userdata
 
-import "sync"
+import (
+	"sync"
+	"unsafe"
+)
 
 // A unitOfWork is what a session tracks, with all that it needs for that.
 type unitOfWork struct {
@@ -21,6 +24,10 @@ type unitOfWork struct {
 	gets    uint64               // how many of the session's calls were Get
 	key     []byte               // the encoded key of the call under way: its memory is used again
 	memory  unitMemory
+
+	// For what Get reads. It goes with the memory to a later session.
+	blocks
+	recordsOf *table // whose records blocks.records has
 }
 
 // An absence is a key under which a session found nothing.
@@ -36,6 +43,7 @@ func newUnitOfWork() *unitOfWork {
 	u := unitsOfWork.Get().(*unitOfWork)
 	u.epoch = 1
 	u.key = u.memory.key[:0]
+	u.most = getRoom
 	return u
 }
 
@@ -58,8 +66,16 @@ func (s *Session) giveBack() {
 		}
 	}
 	s.unitOfWork = nil
-	*u = unitOfWork{}
+	*u = unitOfWork{blocks: u.blocks, recordsOf: u.recordsOf}
 	unitsOfWork.Put(u)
+}
+
+// newRecord returns a zero record of the table.
+func (u *unitOfWork) newRecord(t *table) unsafe.Pointer {
+	if u.recordsOf != t {
+		u.recordsOf, u.records = t, recordRoom{}
+	}
+	return u.blocks.newRecord(t)
 }
 
 // known returns the identity map of a table, or nil if the table was not used yet.
