@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -95,13 +96,12 @@ func (s *BoltStore) outcome(ctx context.Context, c *applyCall) error {
 func (s *BoltStore) withdraw(c *applyCall) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, other := range s.queue {
-		if other == c {
-			s.queue = append(s.queue[:i], s.queue[i+1:]...)
-			return true
-		}
+	i := slices.Index(s.queue, c)
+	if i < 0 {
+		return false
 	}
-	return false
+	s.queue = slices.Delete(s.queue, i, i+1)
+	return true
 }
 
 // lockWriter waits until no other goroutine writes, or the context ends.
@@ -129,6 +129,7 @@ func (s *BoltStore) commitQueue() {
 			}
 			close(c.done)
 		}
+		clear(calls) // their place in the queue's memory: it would keep what they wrote
 	}()
 	s.commitBatch(calls)
 	settled = true

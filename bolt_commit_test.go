@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/seed-5df914be/userdata"
 )
@@ -387,4 +388,51 @@ func TestReadsBetweenCommits(t *testing.T) {
 	if with, without := size(true), size(false); with != without {
 		t.Errorf("the file has %d bytes with reads, %d without", with, without)
 	}
+}
+
+// TestCommitIsLetGoOf makes sure that the store keeps nothing of the change sets that nobody
+// waits for any more, or that it has settled.
+func TestCommitIsLetGoOf(t *testing.T) {
+	s := openBolt(t)
+	var kept []weak.Pointer[userdata.ChangeSet]
+	sets := func() (sets []*userdata.ChangeSet) {
+		for i := range 4 {
+			sets = append(sets, change(fmt.Sprint(i), "value", userdata.ExpectAnything))
+			kept = append(kept, weak.Make(sets[i]))
+		}
+		return sets
+	}
+	check := func(what string) {
+		runtime.GC()
+		for i, set := range kept {
+			if set.Value() != nil {
+				t.Errorf("change set %d, which was %s, is still in memory", i, what)
+			}
+		}
+		kept = nil
+	}
+
+	release := userdata.HoldWriter(s)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i, set := range sets() {
+		wg.Go(func() {
+			if err := s.Apply(ctx, set); !errors.Is(err, context.Canceled) {
+				t.Error(i, err)
+			}
+		})
+		userdata.AwaitQueue(s, i+1)
+	}
+	cancel()
+	wg.Wait()
+	release()
+	check("withdrawn")
+
+	for i, err := range together(t, s, sets()) {
+		if err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	check("settled")
+	runtime.KeepAlive(s)
 }
