@@ -15,7 +15,7 @@ func (db *DB) without(t *table, missing []*index) {
 	own := *t
 	own.sum = &schemaSum{}
 	own.indexes = slices.DeleteFunc(slices.Clone(t.indexes), func(x *index) bool { return slices.Contains(missing, x) })
-	db.tables[t.name], db.types[t.typ] = &own, &own
+	db.put(&own)
 }
 
 // A builder makes the entries of indexes for the records that a table has.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 )
 
@@ -48,7 +49,7 @@ func NewRowTable(s TableSchema) (*RowTable, error) {
 // are, [ErrReadOnly], [ErrLocked], [ErrClosed], those of a commit.
 func (db *DB) Bulk(ctx context.Context, fn func(ctx context.Context, s *Session) error, create ...Mapped) error {
 	work := *db
-	work.tables, work.types = maps.Clone(db.tables), maps.Clone(db.types)
+	work.list, work.tables, work.types = slices.Clone(db.list), maps.Clone(db.tables), maps.Clone(db.types)
 	var created []*table
 	for _, m := range create {
 		if err := work.declare(m); err != nil {

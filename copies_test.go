@@ -221,3 +221,41 @@ func TestRecordsByKeyAreApart(t *testing.T) {
 		t.Errorf("got %d tiles and %d pegs", len(gotTiles), len(gotPegs))
 	}
 }
+
+// TestTablesOfSeveralDatabases gets records by the same tables from databases that have them in
+// another order, under other names, or not at all.
+func TestTablesOfSeveralDatabases(t *testing.T) {
+	other := userdata.NewTable[peg]("other")
+	dbs := map[*userdata.DB]*userdata.Table[peg]{}
+	for i, tables := range [][]userdata.Mapped{{tiles, pegs}, {pegs, tiles}, {tiles, other}, {tiles}} {
+		db, err := userdata.OpenStore(t.Context(), openBolt(t), nil, tables...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dbs[db] = []*userdata.Table[peg]{pegs, pegs, other, nil}[i]
+		err = db.Transact(t.Context(), func(s *userdata.Session) error {
+			if dbs[db] != nil {
+				return s.Add(pegOf(i), plainTile(i))
+			}
+			return s.Add(plainTile(i))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		for db, has := range dbs {
+			s := db.NewSession()
+			for _, table := range []*userdata.Table[peg]{pegs, other} {
+				n, err := table.Select(s).Count(t.Context())
+				if table == has && (n != 1 || err != nil) || table != has && !errors.Is(err, userdata.ErrInvalid) {
+					t.Errorf("table %s: %d records, error %v", table.Name(), n, err)
+				}
+			}
+			if n, err := tiles.Select(s).Count(t.Context()); n != 1 || err != nil {
+				t.Errorf("%d tiles, error %v", n, err)
+			}
+			s.Close()
+		}
+	}
+}

@@ -3,6 +3,7 @@ package userdata
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"reflect"
@@ -67,6 +68,7 @@ type Options struct {
 // concurrent use.
 type DB struct {
 	store  Store
+	list   []*table // as they were declared
 	tables map[string]*table
 	types  map[reflect.Type]*table
 	log    *slog.Logger
@@ -80,12 +82,37 @@ type DB struct {
 	migrations []Migration
 }
 
+// put takes in a table, in place of the one of its name if there is one.
+func (db *DB) put(t *table) {
+	if old := db.tables[t.name]; old != nil {
+		db.list[slices.Index(db.list, old)] = t
+	} else {
+		db.list = append(db.list, t)
+	}
+	db.tables[t.name], db.types[t.typ] = t, t
+}
+
+// declared returns the database's table for a declared one.
+func (db *DB) declared(d *declaration) (*table, error) {
+	if d.err != nil {
+		return nil, d.err
+	}
+	if i := int(d.place.Load()); i < len(db.list) { // mostly, with no name to be looked up
+		if t := db.list[i]; t.recordType == d.table.recordType && t.name == d.name {
+			return t, nil
+		}
+	}
+	t := db.tables[d.name]
+	if t == nil || t.recordType != d.table.recordType {
+		return nil, fmt.Errorf("userdata: table %s: %w", d.name, invalidf("it was not given to Open"))
+	}
+	d.place.Store(int32(slices.Index(db.list, t)))
+	return t, nil
+}
+
 // sorted returns the declared tables by name.
 func (db *DB) sorted() []*table {
-	tables := make([]*table, 0, len(db.tables))
-	for _, t := range db.tables {
-		tables = append(tables, t)
-	}
+	tables := slices.Clone(db.list)
 	slices.SortFunc(tables, func(a, b *table) int { return strings.Compare(a.name, b.name) })
 	return tables
 }

@@ -3,37 +3,8 @@ package userdata
 import (
 	"context"
 	"errors"
-	"fmt"
 	"unsafe"
 )
-
-// tableOf returns the database's table for a declared one. The caller is in a call.
-func tableOf[T any](s *Session, t *Table[T]) (*table, error) {
-	if t.err != nil {
-		return nil, t.err
-	}
-	for _, im := range s.tables[:min(len(s.tables), fewTables)] {
-		if own := im.table; own.recordType == t.table.recordType && own.name == t.name {
-			return own, nil
-		}
-	}
-	return declared(s.db, t)
-}
-
-// declared is tableOf, for who is in no call.
-func declared[T any](db *DB, t *Table[T]) (*table, error) {
-	if t.err != nil {
-		return nil, t.err
-	}
-	own := db.tables[t.name]
-	if own == nil || own.recordType != t.table.recordType {
-		return nil, fmt.Errorf("userdata: table %s: %w", t.name, invalidf("it was not given to Open"))
-	}
-	return own, nil
-}
-
-// fewTables is how many tables of a session are looked through faster than a map.
-const fewTables = 3
 
 // Get returns the record under the key: the session's own if it tracks it, with
 // whatever was changed in it, and else the store's. The key is of the key
@@ -51,7 +22,7 @@ func (t *Table[T]) Get(ctx context.Context, s *Session, key any) (*T, error) {
 	}
 	defer s.leave()
 	s.gets++
-	own, err := tableOf(s, t)
+	own, err := s.db.declared(&t.declaration)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +61,7 @@ func (t *Table[T]) Merge(ctx context.Context, s *Session, record *T) (*T, error)
 		return nil, err
 	}
 	defer s.leave()
-	own, err := tableOf(s, t)
+	own, err := s.db.declared(&t.declaration)
 	if err != nil {
 		return nil, err
 	}

@@ -250,7 +250,7 @@ func (db *DB) declare(m Mapped) error {
 		return fmt.Errorf("userdata: table %s: %w", t.name,
 			invalidf("%s is the type of table %s already: declare a type of its own, as in type Draft %s", t.typ, o.name, t.typ.Name()))
 	}
-	db.tables[t.name], db.types[t.typ] = t, t
+	db.put(t)
 	return nil
 }
 

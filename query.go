@@ -44,7 +44,7 @@ type query struct {
 // Select returns the query for all records of the table, in the order of their
 // keys.
 func (t *Table[T]) Select(s *Session) Query[T] {
-	own, err := declared(s.db, t)
+	own, err := s.db.declared(&t.declaration)
 	return Query[T]{query{s: s, table: own, err: err, limit: -1}}
 }
 

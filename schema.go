@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unicode"
 	"unsafe"
 )
@@ -16,10 +17,14 @@ import (
 // A Table is the records of one struct type, kept under one name. It is what
 // __tablename__ and the mapped class are in SQLAlchemy. It is safe for
 // concurrent use, and may be given to several databases.
-type Table[T any] struct {
+type Table[T any] struct{ declaration }
+
+// A declaration is a Table without its type.
+type declaration struct {
 	name  string
 	table *table
 	err   error
+	place atomic.Int32 // in DB.list of the database that asked for it last
 }
 
 // NewTable declares a table of records of type T, a struct whose fields have
@@ -28,7 +33,7 @@ type Table[T any] struct {
 // bytes, not beginning with "_". What is wrong with name or type is an error of
 // [Open].
 func NewTable[T any](name string) *Table[T] {
-	t := &Table[T]{name: name}
+	t := &Table[T]{declaration{name: name}}
 	rt, err := recordTypeOf(reflect.TypeFor[T]())
 	switch {
 	case err != nil:

@@ -66,7 +66,9 @@ func (s *Session) giveBack() {
 		}
 	}
 	s.unitOfWork = nil
-	*u = unitOfWork{blocks: u.blocks, recordsOf: u.recordsOf}
+	mem, of := u.blocks, u.recordsOf
+	*u = unitOfWork{}
+	u.blocks, u.recordsOf = mem, of
 	unitsOfWork.Put(u)
 }
 

@@ -86,20 +86,14 @@ func newOwnFile(b *testing.B, f *floor) *ownFile {
 // idAt and textAt are where the texts of a note are in its value.
 const idAt, textAt = 5, 28
 
-// noteIn returns a note whose texts are in its value, which nobody changes.
-func noteIn(value []byte) Note {
-	text := string(value)
-	return Note{ID: text[idAt : idAt+16], Text: text[textAt:], Count: int64(crc32.Checksum(value, castagnoli))}
-}
-
 func (o *ownFile) get(b *testing.B) {
 	raw := o.raw(b, o.dir)
 	defer raw.close()
+	m := maker{few: true}
 	o.gets(b, raw, func(key string) {
 		value, err := o.notes.Get([]byte(key))
 		must(b, err)
-		n := noteIn(value)
-		made = &n
+		made = m.note(value)
 	})
 }
 
@@ -142,11 +136,16 @@ func (o *ownFile) each(b *testing.B, fn func(reader int, value []byte)) {
 	group.Wait()
 }
 
-// manyNotes is how many notes are allocated at once, and manyBytes how many bytes of texts.
-const manyNotes, manyBytes = 147, 9472 - 8
+// manyNotes is how many notes are allocated at once, and manyBytes how many bytes of texts; fewNotes
+// and fewBytes if they are got by key.
+const (
+	manyNotes, manyBytes = 147, 9472 - 8
+	fewNotes, fewBytes   = 15, 1024 - 8
+)
 
 // A maker makes notes side by side.
 type maker struct {
+	few    bool
 	notes  []Note
 	texts  []byte
 	traces []trace
@@ -156,11 +155,15 @@ type maker struct {
 }
 
 func (m *maker) note(value []byte) *Note {
+	notes, bytes := manyNotes, manyBytes
+	if m.few {
+		notes, bytes = fewNotes, fewBytes
+	}
 	if len(m.notes) == 0 {
-		m.notes = make([]Note, manyNotes)
+		m.notes = make([]Note, notes)
 	}
 	if cap(m.texts)-len(m.texts) < len(value) {
-		m.texts = make([]byte, 0, manyBytes)
+		m.texts = make([]byte, 0, bytes)
 	}
 	from := len(m.texts)
 	m.texts = append(m.texts, value[idAt:]...)
