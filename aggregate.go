@@ -175,12 +175,16 @@ func (g *grouper) add(r *row) (more bool, err error) {
 	return true, nil
 }
 
+// expect implements [sink].
+func (g *grouper) expect(int) {}
+
 // wants implements [sink].
 func (g *grouper) wants() int { return -1 }
 
-// fork implements [sink].
+// spares implements [sink].
 func (g *grouper) spares() bool { return false }
 
+// fork implements [sink].
 func (g *grouper) fork(*room) sink {
 	return &grouper{plan: g.plan, col: g.col, counting: g.counting, groups: map[string]*group{}}
 }

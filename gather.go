@@ -17,6 +17,9 @@ type sink interface {
 	// The part is over when the fork wants no more.
 	fork(*room) sink
 
+	// expect says how many records may come, before they do.
+	expect(n int)
+
 	// wants returns how many records it takes at the most, -1 for all that there are.
 	wants() int
 
@@ -35,6 +38,8 @@ func (c *counter) add(*row) (more bool, err error) {
 	c.n++
 	return c.n != c.enough, nil
 }
+
+func (c *counter) expect(int) {}
 
 func (c *counter) wants() int { return c.enough }
 
@@ -125,6 +130,8 @@ func (g *gatherer) add(r *row) (more bool, err error) {
 	}
 	return g.prune(), nil
 }
+
+func (g *gatherer) expect(n int) { g.coming = n }
 
 func (g *gatherer) wants() int {
 	if g.inOrder {

@@ -222,6 +222,13 @@ func (h *harvest) addEntry(p unsafe.Pointer, key, value []byte) {
 	h.entries = append(h.entries, h.room.entries.last())
 }
 
+func (h *harvest) expect(n int) {
+	h.room.coming = n
+	if !h.untracked {
+		h.room.entries.reserve(n)
+	}
+}
+
 func (h *harvest) wants() int { return h.enough }
 
 // spares implements [sink]: a page of Rows may have more records than were asked for.

@@ -23,7 +23,7 @@ import (
 // partSizes say how scans are divided. They are [usualParts] but in tests.
 type partSizes struct {
 	leaves  int // in a part of the table
-	entries int // in a part of an index
+	entries int // in a part of an index, no more than an entryRoom has
 	alone   int // how many parts of an index there must be before another goroutine helps
 	readers int // goroutines that read one scan at the most; there are no more than processors
 }
@@ -55,11 +55,16 @@ var entryRooms = sync.Pool{New: func() any { return new(entryRoom) }}
 
 // leave gives back the part's room. What is in it is of the file, which may be unmapped.
 func (pt *part) leave() {
-	if room := pt.room; room != nil {
-		clear(room[:])
+	if pt.room != nil {
+		pt.room.leave(pt.entries)
 		pt.room, pt.entries = nil, nil
-		entryRooms.Put(room)
 	}
+}
+
+// leave gives back a room, of which no more was used than the entries take.
+func (room *entryRoom) leave(entries []indexEntry) {
+	clear(entries)
+	entryRooms.Put(room)
 }
 
 // A partition hands out the parts of a scan.
@@ -92,17 +97,59 @@ func (p *plan) scanParts(ctx context.Context, snap Snapshot, out sink) (done boo
 	if !ok || !p.table.plain || len(p.paths) != 1 || p.s.db.scanLimit > 0 || sizes.readers < 2 {
 		return false, nil
 	}
-	d := &partition{scanner: p.newScanner(ctx, snap, out.fork(nil)), way: &p.paths[0], sizes: sizes}
-	d.ready.L = &d.mu
-	begin := d.beginTable
-	if d.way.index != nil {
-		begin = d.beginIndex
-		d.entries.c = cursors.Get().(*pages.Cursor)
-		defer cursors.Put(d.entries.c)
+	if p.paths[0].index != nil {
+		return p.scanIndex(ctx, file, out, sizes)
 	}
-	if !begin(file) {
+	if few(out, 2*32*sizes.leaves) {
 		return false, nil
 	}
+	d := p.newPartition(ctx, snap, out, sizes)
+	if !d.beginTable(file) {
+		return false, nil
+	}
+	return d.scan(out)
+}
+
+// scanIndex is scanParts for the path through an index. If that has few entries, they are visited
+// by the scanner that there is, with nothing to be put together.
+func (p *plan) scanIndex(ctx context.Context, snap *boltSnapshot, out sink, sizes partSizes) (done bool, err error) {
+	way := &p.paths[0]
+	if way.index.multi || few(out, sizes.entries*sizes.alone) {
+		return false, nil
+	}
+	b, err := snap.bucket(way.index.bucket)
+	if err != nil || !b.found {
+		return false, nil
+	}
+	run := indexRun{bucket: b, spans: p.spans(way), c: cursors.Get().(*pages.Cursor)}
+	defer cursors.Put(run.c)
+	first, sound := run.part(sizes.entries)
+	switch {
+	case first == nil:
+		return sound, nil
+	case len(first.entries) == sizes.entries: // there may be more
+		d := p.newPartition(ctx, snap, out, sizes)
+		d.entries, d.parts = run, []*part{first}
+		return d.scan(out)
+	}
+	defer first.leave()
+	sc := p.newScanner(ctx, snap, out)
+	defer sc.account()
+	defer sc.lookAhead()()
+	out.expect(len(first.entries))
+	_, err = sc.visitRun(way, first.entries)
+	return true, err
+}
+
+// newPartition returns a partition for the plan's only path.
+func (p *plan) newPartition(ctx context.Context, snap Snapshot, out sink, sizes partSizes) *partition {
+	d := &partition{scanner: p.newScanner(ctx, snap, out.fork(nil)), way: &p.paths[0], sizes: sizes}
+	d.ready.L = &d.mu
+	return d
+}
+
+// scan reads all parts, and joins what is found to out unless anything goes wrong.
+func (d *partition) scan(out sink) (done bool, err error) {
 	if err := d.run(); err != nil || d.failed {
 		return false, err
 	}
@@ -110,16 +157,16 @@ func (p *plan) scanParts(ctx context.Context, snap Snapshot, out sink) (done boo
 	return true, nil
 }
 
-// few reports whether no more than n records are wanted.
-func (d *partition) few(n int) bool {
-	wanted := d.out.wants()
+// few reports whether a sink wants no more than n records.
+func few(out sink, n int) bool {
+	wanted := out.wants()
 	return wanted >= 0 && wanted <= n
 }
 
 // beginTable reports whether there are several parts of the table to read.
 func (d *partition) beginTable(file *boltSnapshot) bool {
 	spans := d.spans(d.way)
-	if len(spans) != 1 || d.reverse || d.few(2*32*d.sizes.leaves) {
+	if len(spans) != 1 || d.reverse {
 		return false
 	}
 	b, err := file.bucket(d.plan.table.name)
@@ -131,40 +178,31 @@ func (d *partition) beginTable(file *boltSnapshot) bool {
 	return several && err == nil && d.append() && d.append()
 }
 
-// beginIndex reports whether there may be parts of an index to read.
-func (d *partition) beginIndex(file *boltSnapshot) bool {
-	if d.way.index.multi || d.few(d.sizes.entries*d.sizes.alone) {
-		return false
-	}
-	b, err := file.bucket(d.way.index.bucket)
-	if err != nil || !b.found {
-		return false
-	}
-	d.entries.bucket, d.entries.spans = b, d.spans(d.way)
-	return true
-}
-
 // append finds the next part, and reports whether there is one. The caller has the
 // lock, or there is no reader yet.
 func (d *partition) append() bool {
 	if d.over {
 		return false
 	}
-	pt := &part{}
-	var err error
-	if d.table != nil {
-		pt.leaves, err = d.leaves.Next(make([]uint64, 0, d.sizes.leaves))
-	} else {
-		pt.room = entryRooms.Get().(*entryRoom)
-		pt.entries, err = d.entries.next(pt.room[:0:min(d.sizes.entries, len(pt.room))])
-	}
-	if err != nil || len(pt.leaves)+len(pt.entries) == 0 {
-		pt.leave()
-		d.over, d.failed = true, d.failed || err != nil
+	pt, sound := d.next()
+	if pt == nil {
+		d.over, d.failed = true, d.failed || !sound
 		return false
 	}
 	d.parts = append(d.parts, pt)
 	return true
+}
+
+// next returns the next part, nil after the last and if anything is wrong.
+func (d *partition) next() (pt *part, sound bool) {
+	if d.table == nil {
+		return d.entries.part(d.sizes.entries)
+	}
+	leaves, err := d.leaves.Next(make([]uint64, 0, d.sizes.leaves))
+	if len(leaves) == 0 || err != nil {
+		return nil, err == nil
+	}
+	return &part{leaves: leaves}, true
 }
 
 // claim returns the next part for the caller to read, nil after the last. It begins
@@ -348,22 +386,10 @@ func (r *partReader) run(pt *part) {
 // all is well.
 func (r *partReader) readEntries(pt *part) bool {
 	defer r.sc.lookAhead()()
-	more := true
-	r.room.coming = len(pt.entries)
-	if !r.d.untracked {
-		r.room.entries.reserve(len(pt.entries))
-	}
-	for rest := pt.entries; more && len(rest) > 0; {
-		n := min(len(rest), farthest)
-		entries := rest[:n]
-		rest = rest[n:]
-		var err error
-		if more, err = r.sc.visitAll(r.d.way, entries, rest[:min(len(rest), farthest)]); err != nil {
-			return false
-		}
-	}
+	pt.found.expect(len(pt.entries))
+	more, err := r.sc.visitRun(r.d.way, pt.entries)
 	pt.more = more
-	return true
+	return err == nil
 }
 
 // readLeaves reads the records in leaves of the table, and reports whether all is well.
@@ -420,6 +446,18 @@ type indexRun struct {
 	c      *pages.Cursor
 	within bool // the cursor is in the first of them,
 	count  int  // and has gone through so many of its entries
+}
+
+// part returns the part of the next entries, n if there are so many; nil after the last, and if
+// anything is wrong.
+func (x *indexRun) part(n int) (pt *part, sound bool) {
+	room := entryRooms.Get().(*entryRoom)
+	entries, err := x.next(room[:0:n])
+	if len(entries) == 0 || err != nil {
+		room.leave(room[:])
+		return nil, err == nil
+	}
+	return &part{room: room, entries: entries}, true
 }
 
 // next appends entries as long as there is room for them.

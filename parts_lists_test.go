@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/seed-5df914be/userdata"
 )
 
@@ -89,6 +92,59 @@ func TestPartsPassOverDeleted(t *testing.T) {
 		}
 		if slices.ContainsFunc(all, func(r *tile) bool { return r.ID == gone.ID }) {
 			t.Errorf("got record %s, which the session has deleted", gone.ID)
+		}
+	}
+}
+
+// TestListsByIndexOfAnySize reads as many records by an index as fit the first part, and one less
+// and more, forward and back.
+func TestListsByIndexOfAnySize(t *testing.T) {
+	withProcessors(t, 2)
+	const n = 700
+	db, err := userdata.OpenStore(t.Context(), openBolt(t), nil, tiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Transact(t.Context(), func(s *userdata.Session) (err error) {
+		for i := range n {
+			err = errors.Join(err, s.Add(plainTile(i)))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{0, 1, 2, 16, 17, 127, 128, 129, 255, 256, 257, 384, 600} {
+		for _, back := range []bool{false, true} {
+			order := tileLaid.Asc()
+			if back {
+				order = tileLaid.Desc()
+			}
+			for _, untracked := range []bool{false, true} {
+				s := db.NewSession()
+				q := tiles.Select(s).Where(tileLaid.Ge(plainTile(40).Laid), tileLaid.Lt(plainTile(40+size).Laid)).OrderBy(order)
+				if untracked {
+					q = q.Untracked()
+				}
+				got, err := q.All(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				var want []*tile
+				for i := range size {
+					want = append(want, plainTile(40+i))
+				}
+				if back {
+					slices.Reverse(want)
+				}
+				if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+					t.Fatalf("%d tiles, backwards %v, untracked %v (-want +got):\n%.2000s", size, back, untracked, d)
+				}
+				if k, err := q.Count(t.Context()); k != size || err != nil {
+					t.Fatalf("counted %d of %d tiles, error %v", k, size, err)
+				}
+				s.Close()
+			}
 		}
 	}
 }

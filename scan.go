@@ -214,6 +214,19 @@ func (sc *scanner) visitAll(p *path, entries, next []indexEntry) (more bool, err
 	return more && err == nil, err
 }
 
+// visitRun visits entries of an index that are known, as many together as it can, and reports
+// whether to go on.
+func (sc *scanner) visitRun(p *path, entries []indexEntry) (more bool, err error) {
+	more = true
+	for more && err == nil && len(entries) > 0 {
+		n := min(len(entries), farthest)
+		next := entries[n:]
+		more, err = sc.visitAll(p, entries[:n], next[:min(len(next), farthest)])
+		entries = next
+	}
+	return more, err
+}
+
 // spans returns the ranges of a path that are to be read, in their order.
 func (p *plan) spans(way *path) ranges {
 	spans := way.ranges
