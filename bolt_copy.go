@@ -49,7 +49,7 @@ func (s *BoltStore) withdrawPin() {
 
 // valueCopy is a View of one value: it returns copies of the key and of that, nil for nothing, in
 // the memory that it is given.
-func (s *BoltStore) valueCopy(ctx context.Context, bucket string, key []byte, mem *blocks) (own, value []byte, err error) {
+func (s *BoltStore) valueCopy(ctx context.Context, bucket string, key []byte, mem *readRoom) (own, value []byte, err error) {
 	p, offered, err := s.beginCopy(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -92,7 +92,7 @@ func (s *BoltStore) endCopy(p *pin, offered, onFault bool, err *error) {
 }
 
 // copyValue returns what valueCopy does, from a snapshot.
-func copyValue(snap Snapshot, bucket string, key []byte, mem *blocks) (own, value []byte, err error) {
+func copyValue(snap Snapshot, bucket string, key []byte, mem *readRoom) (own, value []byte, err error) {
 	v, err := snap.Get(bucket, key)
 	if v == nil {
 		return nil, nil, err

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -257,5 +259,79 @@ func TestTablesOfSeveralDatabases(t *testing.T) {
 			}
 			s.Close()
 		}
+	}
+}
+
+// A sack may be small as stored, or have much.
+type sack struct {
+	ID   int    `userdata:"id,key"`
+	Data []byte `userdata:"data"`
+}
+
+// TestKeptRecordKeepsFew makes sure that the program keeps no large record because it keeps a
+// small one that it got by key before or after.
+func TestKeptRecordKeepsFew(t *testing.T) {
+	sacks := userdata.NewTable[sack]("sacks")
+	db, err := userdata.OpenStore(t.Context(), openBolt(t), nil, sacks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n, small = 60, 7
+	err = db.Transact(t.Context(), func(s *userdata.Session) (err error) {
+		for i := range n {
+			size := 10
+			if i%small > 0 {
+				size = 300 * (1 + i)
+			}
+			err = errors.Join(err, s.Add(&sack{i, make([]byte, size)}))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept []*sack
+	large := map[int]weak.Pointer[byte]{}
+	for i := range n {
+		s := db.NewSession()
+		one, err := sacks.Get(t.Context(), s, i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i%small == 0 {
+			kept = append(kept, one)
+		} else {
+			large[i] = weak.Make(&one.Data[0])
+		}
+		s.Close()
+	}
+	for range 3 { // what sync.Pool has is let go of by the second
+		runtime.GC()
+	}
+	for i, data := range large {
+		if data.Value() != nil {
+			t.Errorf("record %d, of %d bytes, is still in memory", i, 300*(1+i))
+		}
+	}
+	runtime.KeepAlive(kept)
+}
+
+// TestTableThatIsNone asks for the table that nobody made, and for a copy of one.
+func TestTableThatIsNone(t *testing.T) {
+	db, err := userdata.OpenStore(t.Context(), openBolt(t), nil, pegs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := db.NewSession()
+	var none userdata.Table[peg]
+	if _, err := none.Get(t.Context(), s, 1); !errors.Is(err, userdata.ErrInvalid) {
+		t.Error(err)
+	}
+	if _, err := none.Select(s).All(t.Context()); !errors.Is(err, userdata.ErrInvalid) {
+		t.Error(err)
+	}
+	copied := *pegs
+	if n, err := copied.Select(s).Count(t.Context()); n != 0 || err != nil {
+		t.Error(n, err)
 	}
 }

@@ -97,17 +97,21 @@ func (db *DB) declared(d *declaration) (*table, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
-	if i := int(d.place.Load()); i < len(db.list) { // mostly, with no name to be looked up
-		if t := db.list[i]; t.recordType == d.table.recordType && t.name == d.name {
+	if d.table != nil { // else NewTable has not made it
+		if i := int(d.place.Load()); i < len(db.list) && db.list[i].is(d) { // mostly, with no name to be looked up
+			return db.list[i], nil
+		}
+		if t := db.tables[d.name]; t != nil && t.is(d) {
+			d.place.Store(int32(slices.Index(db.list, t)))
 			return t, nil
 		}
 	}
-	t := db.tables[d.name]
-	if t == nil || t.recordType != d.table.recordType {
-		return nil, fmt.Errorf("userdata: table %s: %w", d.name, invalidf("it was not given to Open"))
-	}
-	d.place.Store(int32(slices.Index(db.list, t)))
-	return t, nil
+	return nil, fmt.Errorf("userdata: table %s: %w", d.name, invalidf("it was not given to Open"))
+}
+
+// is reports whether the table is the declared one, as a database has it.
+func (t *table) is(d *declaration) bool {
+	return t.recordType == d.table.recordType && t.name == d.name
 }
 
 // sorted returns the declared tables by name.

@@ -9,9 +9,11 @@ import (
 // Get returns the record under the key: the session's own if it tracks it, with
 // whatever was changed in it, and else the store's. The key is of the key
 // column's type, or one of the same kind. The first Get of a record after a
-// commit or rollback looks whether others have changed it. What is read lies side by side in
-// blocks of 1 KB, also if each record has a session of its own: the program keeps all that is in a
-// block as long as it keeps one of the records.
+// commit or rollback looks whether others have changed it.
+//
+// Records of up to 250 bytes as stored lie side by side in blocks of 1 KB, also if each is got in a
+// session of its own: who keeps one keeps what the others in its block have. So they can't be given
+// to runtime.SetFinalizer.
 //
 // Errors: [ErrNotFound]; [ErrInvalid] if the key is of another type;
 // [ErrCorrupt]; [ErrConflict] in a Serializable session; [ErrClosed],

@@ -23,7 +23,7 @@ import (
 // partSizes say how scans are divided. They are [usualParts] but in tests.
 type partSizes struct {
 	leaves  int // in a part of the table
-	entries int // in a part of an index, no more than an entryRoom has
+	entries int // in a part of an index, or as many as an entryRoom has
 	alone   int // how many parts of an index there must be before another goroutine helps
 	readers int // goroutines that read one scan at the most; there are no more than processors
 }
@@ -121,13 +121,15 @@ func (p *plan) scanIndex(ctx context.Context, snap *boltSnapshot, out sink, size
 	if err != nil || !b.found {
 		return false, nil
 	}
-	run := indexRun{bucket: b, spans: p.spans(way), c: cursors.Get().(*pages.Cursor)}
+	run := indexRun{ctx: ctx, bucket: b, spans: p.spans(way), c: cursors.Get().(*pages.Cursor)}
 	defer cursors.Put(run.c)
 	first, sound := run.part(sizes.entries)
 	switch {
+	case !sound:
+		return false, nil
 	case first == nil:
-		return sound, nil
-	case len(first.entries) == sizes.entries: // there may be more
+		return true, p.interrupted(ctx)
+	case len(first.entries) == cap(first.entries): // there may be more
 		d := p.newPartition(ctx, snap, out, sizes)
 		d.entries, d.parts = run, []*part{first}
 		return d.scan(out)
@@ -137,7 +139,9 @@ func (p *plan) scanIndex(ctx context.Context, snap *boltSnapshot, out sink, size
 	defer sc.account()
 	defer sc.lookAhead()()
 	out.expect(len(first.entries))
-	_, err = sc.visitRun(way, first.entries)
+	if _, err = sc.visitRun(way, first.entries); err == nil {
+		err = p.interrupted(ctx)
+	}
 	return true, err
 }
 
@@ -441,8 +445,10 @@ leaves:
 
 // An indexRun goes through the entries of some spans of an index.
 type indexRun struct {
+	ctx    context.Context
 	bucket *boltBucket
 	spans  ranges // the rest
+	done   int    // how many spans came before
 	c      *pages.Cursor
 	within bool // the cursor is in the first of them,
 	count  int  // and has gone through so many of its entries
@@ -452,7 +458,7 @@ type indexRun struct {
 // anything is wrong.
 func (x *indexRun) part(n int) (pt *part, sound bool) {
 	room := entryRooms.Get().(*entryRoom)
-	entries, err := x.next(room[:0:n])
+	entries, err := x.next(room[:0:min(n, len(room))])
 	if len(entries) == 0 || err != nil {
 		room.leave(room[:])
 		return nil, err == nil
@@ -473,6 +479,9 @@ func (x *indexRun) next(entries []indexEntry) ([]indexEntry, error) {
 				return nil, errIncomplete
 			}
 			x.spans, x.within = x.spans[1:], false
+			if x.done++; x.done%256 == 0 && x.ctx.Err() != nil {
+				return nil, x.ctx.Err() // whoever reads on alone says it
+			}
 		case value == nil:
 			return nil, strayError(x.bucket.name, key)
 		default:

@@ -2,12 +2,14 @@ package userdata_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -144,6 +146,62 @@ func TestListsByIndexOfAnySize(t *testing.T) {
 					t.Fatalf("counted %d of %d tiles, error %v", k, size, err)
 				}
 				s.Close()
+			}
+		}
+	}
+}
+
+// endsSoon is a context that is over from the second look on.
+type endsSoon struct {
+	context.Context
+	looks int
+}
+
+func (c *endsSoon) Err() error {
+	if c.looks++; c.looks > 1 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestListByIndexInterrupted makes sure that a query by an index notices that its context has ended,
+// however many entries there are, and on however many processors.
+func TestListByIndexInterrupted(t *testing.T) {
+	db, err := userdata.OpenStore(t.Context(), openBolt(t), nil, tiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Transact(t.Context(), func(s *userdata.Session) (err error) {
+		for i := range 400 {
+			err = errors.Join(err, s.Add(plainTile(i)))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var absent []time.Time
+	for i := range 2000 {
+		absent = append(absent, time.Unix(int64(10_000+i), 0).UTC())
+	}
+	s := db.NewSession()
+	defer s.Close()
+	q := tiles.Select(s)
+	lists := map[string]userdata.Query[tile]{
+		"many values": q.Where(tileLaid.In(absent...)),
+		"no entries":  q.Where(tileLaid.Ge(absent[0])),
+		"few entries": q.Where(tileLaid.Lt(plainTile(100).Laid)),
+		"more":        q.Where(tileLaid.Lt(plainTile(300).Laid)),
+	}
+	for name, q := range lists {
+		for _, procs := range []int{1, 2} {
+			withProcessors(t, procs)
+			got, err := q.All(&endsSoon{Context: t.Context()})
+			if procs == 1 && (name == "no entries" || name == "few entries") { // soon done
+				continue
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s, %d processors: %d records, error %v", name, procs, len(got), err)
 			}
 		}
 	}

@@ -24,7 +24,7 @@ type declaration struct {
 	name  string
 	table *table
 	err   error
-	place atomic.Int32 // in DB.list of the database that asked for it last
+	place *atomic.Int32 // in DB.list of the database that asked for it last
 }
 
 // NewTable declares a table of records of type T, a struct whose fields have
@@ -33,7 +33,7 @@ type declaration struct {
 // bytes, not beginning with "_". What is wrong with name or type is an error of
 // [Open].
 func NewTable[T any](name string) *Table[T] {
-	t := &Table[T]{declaration{name: name}}
+	t := &Table[T]{declaration{name: name, place: new(atomic.Int32)}}
 	rt, err := recordTypeOf(reflect.TypeFor[T]())
 	switch {
 	case err != nil:

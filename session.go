@@ -391,7 +391,7 @@ func (s *Session) readValue(ctx context.Context, t *table, key []byte) (own, val
 		start = time.Now()
 	}
 	if store, plain := s.db.store.(*BoltStore); plain && s.snapshot == nil && !s.serializable {
-		own, value, err = store.valueCopy(ctx, t.name, key, &s.blocks)
+		own, value, err = store.valueCopy(ctx, t.name, key, &s.reading)
 	} else {
 		own, value, err = s.readCopy(ctx, t, key)
 	}
@@ -404,7 +404,7 @@ func (s *Session) readValue(ctx context.Context, t *table, key []byte) (own, val
 // readCopy is readValue in the session's own way to read.
 func (s *Session) readCopy(ctx context.Context, t *table, key []byte) (own, value []byte, err error) {
 	err = s.read(ctx, func(snap Snapshot) (err error) {
-		own, value, err = copyValue(snap, t.name, key, &s.blocks)
+		own, value, err = copyValue(snap, t.name, key, &s.reading)
 		return err
 	})
 	return own, value, err
@@ -420,7 +420,7 @@ func (s *Session) noteAbsent(t *table, key string) {
 
 // load decodes what readValue returned, which it keeps, and tracks the record.
 func (s *Session) load(im *identityMap, key, value []byte) (*entry, error) {
-	p := s.newRecord(im.table)
+	p := s.reading.newRecord(im.table, len(key)+len(value))
 	if err := im.table.decodeOwn(key, value, p); err != nil {
 		return nil, err
 	}

@@ -25,9 +25,7 @@ type unitOfWork struct {
 	key     []byte               // the encoded key of the call under way: its memory is used again
 	memory  unitMemory
 
-	// For what Get reads. It goes with the memory to a later session.
-	blocks
-	recordsOf *table // whose records blocks.records has
+	reading readRoom // goes with the memory to a later session
 }
 
 // An absence is a key under which a session found nothing.
@@ -43,7 +41,7 @@ func newUnitOfWork() *unitOfWork {
 	u := unitsOfWork.Get().(*unitOfWork)
 	u.epoch = 1
 	u.key = u.memory.key[:0]
-	u.most = getRoom
+	u.reading.most = getRoom
 	return u
 }
 
@@ -66,18 +64,48 @@ func (s *Session) giveBack() {
 		}
 	}
 	s.unitOfWork = nil
-	mem, of := u.blocks, u.recordsOf
+	rest := u.reading.rest()
 	*u = unitOfWork{}
-	u.blocks, u.recordsOf = mem, of
+	u.reading = rest
 	unitsOfWork.Put(u)
 }
 
-// newRecord returns a zero record of the table.
-func (u *unitOfWork) newRecord(t *table) unsafe.Pointer {
-	if u.recordsOf != t {
-		u.recordsOf, u.records = t, recordRoom{}
+// A readRoom has the memory for what Get reads: blocks, which who keeps one of the records keeps,
+// for records that are small as stored. Each larger one has memory of its own.
+type readRoom struct {
+	blocks
+	of *table // whose records are in the blocks
+}
+
+// smallRecord is how many bytes a small record has as stored, and its key, at the most.
+const smallRecord = getRoom / 4
+
+// newRecord returns a zero record of the table, for what has so many bytes as stored.
+func (m *readRoom) newRecord(t *table, size int) unsafe.Pointer {
+	if size > smallRecord {
+		return t.newRecord()
 	}
-	return u.blocks.newRecord(t)
+	if m.of != t {
+		m.of, m.records = t, recordRoom{}
+	}
+	return m.blocks.newRecord(t)
+}
+
+// copyBoth is that of the blocks, or of none.
+func (m *readRoom) copyBoth(key, value []byte) (k, v []byte) {
+	if len(key)+len(value) > smallRecord {
+		return new(blocks).copyBoth(key, value)
+	}
+	return m.blocks.copyBoth(key, value)
+}
+
+// rest returns the room without what is used up, which only the records should keep.
+func (m *readRoom) rest() readRoom {
+	rest := *m
+	if rest.records.used == rest.records.size {
+		rest.records.block = nil
+	}
+	return rest
 }
 
 // known returns the identity map of a table, or nil if the table was not used yet.
