@@ -330,6 +330,9 @@ func TestTableThatIsNone(t *testing.T) {
 	if _, err := none.Select(s).All(t.Context()); !errors.Is(err, userdata.ErrInvalid) {
 		t.Error(err)
 	}
+	if db, err := userdata.OpenStore(t.Context(), openBolt(t), nil, &none); !errors.Is(err, userdata.ErrInvalid) {
+		t.Error(db, err)
+	}
 	copied := *pegs
 	if n, err := copied.Select(s).Count(t.Context()); n != 0 || err != nil {
 		t.Error(n, err)

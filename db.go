@@ -94,17 +94,15 @@ func (db *DB) put(t *table) {
 
 // declared returns the database's table for a declared one.
 func (db *DB) declared(d *declaration) (*table, error) {
-	if d.err != nil {
-		return nil, d.err
+	if _, err := d.mapped(); err != nil {
+		return nil, err
 	}
-	if d.table != nil { // else NewTable has not made it
-		if i := int(d.place.Load()); i < len(db.list) && db.list[i].is(d) { // mostly, with no name to be looked up
-			return db.list[i], nil
-		}
-		if t := db.tables[d.name]; t != nil && t.is(d) {
-			d.place.Store(int32(slices.Index(db.list, t)))
-			return t, nil
-		}
+	if i := int(d.place.Load()); i < len(db.list) && db.list[i].is(d) { // mostly, with no name to be looked up
+		return db.list[i], nil
+	}
+	if t := db.tables[d.name]; t != nil && t.is(d) {
+		d.place.Store(int32(slices.Index(db.list, t)))
+		return t, nil
 	}
 	return nil, fmt.Errorf("userdata: table %s: %w", d.name, invalidf("it was not given to Open"))
 }

@@ -61,7 +61,13 @@ func (t *Table[T]) Columns() []ColumnSchema {
 	return t.table.schema().Columns
 }
 
-func (t *Table[T]) mapped() (*table, error) { return t.table, t.err }
+// mapped implements [Mapped]: its error is what is wrong with name or type.
+func (d *declaration) mapped() (*table, error) {
+	if d.table == nil && d.err == nil {
+		return nil, fmt.Errorf("userdata: a table: %w", invalidf("NewTable has not made it"))
+	}
+	return d.table, d.err
+}
 
 // Mapped is what [Open] takes: a [*Table] of any record type.
 type Mapped interface {
