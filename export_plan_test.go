@@ -2,6 +2,7 @@ package userdata
 
 import (
 	"context"
+	"reflect"
 	"slices"
 )
 
@@ -35,4 +36,10 @@ func InParts[T any](ctx context.Context, q Query[T]) (n int, done bool, err erro
 		return err
 	})
 	return len(g.found), done, err
+}
+
+// Entries returns how many records of the type's table have an entry in the session: those that
+// were read in a list and not asked for since have none.
+func Entries[T any](s *Session, t *Table[T]) int {
+	return len(s.known(s.db.types[reflect.TypeFor[T]()]).entries)
 }

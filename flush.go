@@ -68,7 +68,7 @@ func (s *Session) flush(op string) (*flushed, error) {
 	for _, t := range s.db.sorted() {
 		if im := s.known(t); im != nil {
 			f.list = nil
-			im.all(f.add)
+			im.touched(f.add)
 			f.merge(im)
 			out.slots = append(out.slots, f.list...)
 		}

@@ -78,7 +78,7 @@ type room struct {
 	some       slab[candidate] // some of which are let go of before
 	sorts      []unsafe.Pointer
 	texts      textRoom
-	entries    *slab[entry] // the session's, or memory that nothing but the query has
+	ends       slab[uint32] // of values, for the recordRuns that have them
 }
 
 // newRoom returns a room for the plan's answers, which is to be given back by free.
@@ -99,7 +99,6 @@ func (p *plan) newRoom() *room {
 // as it is.
 func (r *room) free(t *table) {
 	r.candidates.reset()
-	r.entries = nil
 	t.rooms.Put(r)
 }
 

@@ -7,9 +7,8 @@ import (
 )
 
 // A harvest is a sink that makes answers where they are read, with nothing between the
-// file and them: the records, and the entries of those that the session is to track. It is
-// for queries whose answers are what the scan finds, in the order in which it does: see
-// plan.plainly. What it makes is nobody's until it is taken.
+// file and them. It is for queries whose answers are what the scan finds, in the order in which
+// it does: see plan.plainly. What it makes is nobody's until it is taken.
 type harvest struct {
 	*plan
 	*room
@@ -17,21 +16,9 @@ type harvest struct {
 	n       int // how many there are
 	size    int // bytes of them as stored, for a page of Rows
 	records []recordRun
-	entries [][]entry // if they are to be tracked, instead
-	begun   bool      // past the place that answers come after
+	begun   bool // past the place that answers come after
 
 	run, taken int // how many of records were taken wholly, and how many records of the next
-}
-
-// A recordRun is records side by side in one block.
-type recordRun struct {
-	first unsafe.Pointer
-	n     int
-}
-
-// at returns the record i of the run.
-func (r *recordRun) at(t *table, i int) unsafe.Pointer {
-	return unsafe.Add(r.first, uintptr(i)*t.size) // within the block: i < n
 }
 
 // plainly reports whether the query's answers are what a scan finds: if the order is the
@@ -48,7 +35,7 @@ func (p *plan) plainly() bool {
 		p.page.meet(p)
 		return len(p.page.own.ahead) == 0
 	}
-	return !slices.ContainsFunc(p.im.entries, func(e *entry) bool {
+	return !slices.ContainsFunc(p.im.list(), func(e *entry) bool {
 		return e != nil && e.live() && p.where.holds(e.ptr)
 	})
 }
@@ -59,8 +46,6 @@ func (p *plan) harvest(ctx context.Context) (*harvest, error) {
 	p.rooms = append(p.rooms, h.room)
 	if !p.untracked {
 		p.im = p.s.identity(p.table)
-		h.room.entries = &p.s.entries
-		h.room.entries.reserve(max(h.enough, 0))
 	}
 	if err := p.read(ctx, func(snap Snapshot) error { return p.scan(ctx, snap, h) }); err != nil {
 		return nil, err
@@ -72,67 +57,57 @@ func (p *plan) harvest(ctx context.Context) (*harvest, error) {
 // answers returns the records after the offset, which the session tracks from now on,
 // unless the query is untracked.
 func (h *harvest) answers() []unsafe.Pointer {
-	skip := min(h.offset, h.n)
-	n := h.n - skip
-	for range skip {
+	for range min(h.offset, h.n) {
 		h.take()
 	}
-	answers := make([]unsafe.Pointer, 0, n)
-	if !h.untracked {
-		h.s.reserve(h.table, n)
-		for _, run := range h.entries {
-			h.s.trackAll(h.im, run)
-			for i := range run {
-				answers = append(answers, run[i].ptr)
-			}
+	rest := h.rest()
+	answers := make([]unsafe.Pointer, 0, max(0, h.n-h.offset))
+	for i := range rest {
+		for k := range rest[i].n {
+			answers = append(answers, rest[i].at(h.table, k))
 		}
-		return answers
 	}
-	for p, _ := h.take(); p != nil; p, _ = h.take() {
-		answers = append(answers, p)
+	if !h.untracked {
+		h.s.trackRuns(h.im, rest)
 	}
 	return answers
 }
 
-// trackAll is track for entries of records that were read, side by side.
-func (s *Session) trackAll(im *identityMap, entries []entry) {
-	if s.pointers != nil || len(s.detached) > 0 {
-		for i := range entries {
-			s.track(im, &entries[i])
-		}
-		return
-	}
-	im.insertRead(entries, s.epoch)
-}
-
-// take returns the next record, nil after the last, and its entry if it is to be tracked.
-func (h *harvest) take() (p unsafe.Pointer, e *entry) {
-	for len(h.entries) > 0 {
-		if run := h.entries[0]; len(run) > 0 {
-			h.entries[0] = run[1:]
-			return run[0].ptr, &run[0]
-		}
-		h.entries = h.entries[1:]
-	}
+// take returns the next record, nil after the last.
+func (h *harvest) take() unsafe.Pointer {
 	for ; h.run < len(h.records); h.run, h.taken = h.run+1, 0 {
 		if run := &h.records[h.run]; h.taken < run.n {
 			h.taken++
-			return run.at(h.table, h.taken-1), nil
+			return run.at(h.table, h.taken-1)
 		}
 	}
-	return nil, nil
+	return nil
 }
 
-// latest returns the record of an untracked query that take returned last, nil before the first.
-func (h *harvest) latest() unsafe.Pointer {
+// latest returns where the record is that take returned last: the run, nil before the first, and
+// its place there.
+func (h *harvest) latest() (run *recordRun, i int) {
 	switch {
 	case h.taken > 0:
-		return h.records[h.run].at(h.table, h.taken-1)
+		return &h.records[h.run], h.taken - 1
 	case h.run > 0:
 		run := &h.records[h.run-1]
-		return run.at(h.table, run.n-1)
+		return run, run.n - 1
 	}
-	return nil
+	return nil, 0
+}
+
+// rest returns the runs of what was not taken.
+func (h *harvest) rest() []recordRun {
+	rest := h.records[h.run:]
+	switch {
+	case h.taken == 0:
+	case h.taken == rest[0].n:
+		rest = rest[1:]
+	default:
+		rest[0] = rest[0].after(h.table, h.taken)
+	}
+	return rest
 }
 
 func (h *harvest) add(r *row) (more bool, err error) {
@@ -145,20 +120,20 @@ func (h *harvest) add(r *row) (more bool, err error) {
 			return true, nil
 		}
 	}
-	h.put(p, r.key, value, len(r.value))
+	h.put(p, value, len(r.key)+len(r.value))
 	return h.more(), nil
 }
 
-// put takes in a record of the room's, with the key that it is stored under, and a copy of its
-// value of that size if it is to be tracked.
-func (h *harvest) put(p unsafe.Pointer, key, value []byte, size int) {
+// put takes in a record of the room's, of so many bytes as stored, and if it is to be tracked, a
+// copy of its value, the last bytes that the room was given.
+func (h *harvest) put(p unsafe.Pointer, value []byte, size int) {
 	if h.untracked {
 		h.addRecord(p)
 	} else {
-		h.addEntry(p, h.room.keyOf(h.table, key, p), value)
+		h.addValued(p, value)
 	}
 	h.n++
-	h.size += len(key) + size
+	h.size += size
 }
 
 // reap is add for what a scanner finds that [scanner.takesAll]: with no row between, so that
@@ -179,7 +154,7 @@ func (h *harvest) reap(key, value []byte) unsafe.Pointer {
 	if !t.parse(key, b, p, texts) {
 		return nil
 	}
-	h.put(p, key, value, len(value))
+	h.put(p, value, len(key)+len(value))
 	return p
 }
 
@@ -205,27 +180,30 @@ func (h *harvest) addRecord(p unsafe.Pointer) {
 			return
 		}
 	}
-	h.records = append(h.records, recordRun{p, 1})
+	h.records = append(h.records, recordRun{first: p, n: 1})
 }
 
-// addEntry makes an entry for a record.
-func (h *harvest) addEntry(p unsafe.Pointer, key, value []byte) {
-	e := h.room.entries.next()
-	*e = entry{im: h.im, ptr: p, state: Persistent, key: lentText(key), baseline: lentText(value)}
-	if n := len(h.entries); n > 0 {
-		run := h.entries[n-1]
-		if len(run) < cap(run) && &run[:len(run)+1][len(run)] == e {
-			h.entries[n-1] = run[:len(run)+1]
+// addValued is addRecord with the value that the record was read from.
+func (h *harvest) addValued(p unsafe.Pointer, value []byte) {
+	m := h.room
+	end := uint32(len(m.bytes)) // a stored value is smaller than 2 GB
+	from := end - uint32(len(value))
+	*m.ends.next() = end
+	ends := m.ends.last()
+	if n := len(h.records); n > 0 {
+		run := &h.records[n-1]
+		if run.valuesGoOn(m.bytes, from, ends) && m.records.beside(h.table, run.first, run.n) {
+			run.n++
+			run.ends = run.ends[:run.n]
 			return
 		}
 	}
-	h.entries = append(h.entries, h.room.entries.last())
+	h.records = append(h.records, recordRun{first: p, n: 1, values: m.bytes[:0], from: from, ends: ends})
 }
 
 func (h *harvest) expect(n int) {
-	h.room.coming = n
-	if !h.untracked {
-		h.room.entries.reserve(n)
+	if h.room.coming = n; !h.untracked {
+		h.room.ends.need(n)
 	}
 }
 
@@ -246,8 +224,10 @@ func (h *harvest) join(fork sink) (more bool) {
 	part := fork.(*harvest)
 	h.n += part.n
 	h.size += part.size
+	if n := len(part.records); n > cap(h.records)-len(h.records) {
+		h.records = slices.Grow(h.records, len(h.records)+n) // append grows long lists by a quarter each time
+	}
 	h.records = append(h.records, part.records...)
-	h.entries = append(h.entries, part.entries...)
 	if h.enough >= 0 && h.n > h.enough && !h.spares() {
 		h.cut()
 	}
@@ -257,20 +237,13 @@ func (h *harvest) join(fork sink) (more bool) {
 // cut lets go of what is more than enough.
 func (h *harvest) cut() {
 	for h.n > h.enough {
-		over := h.n - h.enough
-		if i := len(h.records) - 1; i >= 0 {
-			n := min(over, h.records[i].n)
-			if h.records[i].n -= n; h.records[i].n == 0 {
-				h.records = h.records[:i]
-			}
-			h.n -= n
-			continue
+		i := len(h.records) - 1
+		run := &h.records[i]
+		n := min(h.n-h.enough, run.n)
+		if h.n -= n; n == run.n {
+			h.records = h.records[:i]
+		} else {
+			*run = run.before(run.n - n)
 		}
-		i := len(h.entries) - 1
-		n := min(over, len(h.entries[i]))
-		if h.entries[i] = h.entries[i][:len(h.entries[i])-n]; len(h.entries[i]) == 0 {
-			h.entries = h.entries[:i]
-		}
-		h.n -= n
 	}
 }

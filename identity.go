@@ -2,6 +2,7 @@ package userdata
 
 import (
 	"reflect"
+	"slices"
 	"unsafe"
 	"weak"
 )
@@ -175,7 +176,12 @@ func (s *Session) mapPointers(more int) {
 type identityMap struct {
 	table   *table
 	entries []*entry // in the order they came; nil where one was forgotten
-	count   int      // entries that are not nil
+	count   int      // entries that are not nil, and records in runs
+
+	// runs has records that were read and that nobody has asked for since: the program may
+	// have changed them. They have no entries yet, and whoever looks at entries makes
+	// them first: see list and touched. Who only reads much pays for none.
+	runs []recordRun
 
 	// base holds the entries that are in the store, by their key there: all
 	// Persistent and Deleted ones, no Pending ones.
@@ -194,6 +200,7 @@ type identityMap struct {
 // insert takes in a new entry. One that is not Pending has the key that its record's
 // fields say: it was just read, or deleted unread.
 func (im *identityMap) insert(e *entry) {
+	im.list()
 	im.compactIfSparse()
 	e.im, e.index = im, uint32(len(im.entries))
 	im.entries = append(im.entries, e)
@@ -205,17 +212,57 @@ func (im *identityMap) insert(e *entry) {
 	}
 }
 
-// insertRead is insert for entries of records that were read, side by side.
-func (im *identityMap) insertRead(entries []entry, epoch uint64) {
+// insertRuns takes in records that were read, of which base has none.
+func (im *identityMap) insertRuns(runs []recordRun) {
 	im.compactIfSparse()
-	n := uint32(len(im.entries))
-	for i := range entries {
-		e := &entries[i]
-		e.epoch, e.index = epoch, n+uint32(i)
-		im.entries = append(im.entries, e)
+	for i := range runs {
+		im.count += runs[i].n
+		im.base.puts += runs[i].n
 	}
-	im.count += len(entries)
-	im.base.puts += len(entries)
+	if im.runs == nil {
+		im.runs = runs
+	} else {
+		im.runs = append(im.runs, runs...)
+	}
+}
+
+// list returns the entries, once all records have theirs.
+func (im *identityMap) list() []*entry {
+	if len(im.runs) > 0 {
+		im.unfoldAll()
+	}
+	return im.entries
+}
+
+func (im *identityMap) unfoldAll() {
+	n := 0
+	for i := range im.runs {
+		n += im.runs[i].n
+	}
+	im.entries = slices.Grow(im.entries, n)
+	im.unfold(func(*recordRun) bool { return true })
+	im.runs = nil
+}
+
+// unfold makes entries for the records of those runs that are chosen.
+func (im *identityMap) unfold(chosen func(*recordRun) bool) {
+	var keys *keyReader
+	im.runs = slices.DeleteFunc(im.runs, func(run recordRun) bool {
+		if !chosen(&run) {
+			return false
+		}
+		if keys == nil {
+			keys = newKeyReader(im.table)
+		}
+		entries := make([]entry, run.n)
+		for i := range entries {
+			e := &entries[i]
+			keys.entry(e, &run, i)
+			e.im, e.index = im, uint32(len(im.entries))
+			im.entries = append(im.entries, e)
+		}
+		return true
+	})
 }
 
 // remove forgets an entry, if it is there.
@@ -255,6 +302,13 @@ func (im *identityMap) compact() {
 // all calls fn for each entry, in the order they came; fn may remove
 // entries, but not insert any.
 func (im *identityMap) all(fn func(e *entry)) {
+	im.list()
+	im.touched(fn)
+}
+
+// touched is all without runs of records none of which differs from what was read.
+func (im *identityMap) touched(fn func(e *entry)) {
+	im.unfold(func(run *recordRun) bool { return run.changed(im.table) })
 	for _, e := range im.entries {
 		if e != nil {
 			fn(e)
@@ -294,7 +348,7 @@ func (im *identityMap) unmove(e *entry) {
 // rekey brings moved up to date.
 func (im *identityMap) rekey() {
 	clear(im.moved)
-	for _, e := range im.entries {
+	for _, e := range im.list() {
 		if e != nil {
 			e.moved = false
 			im.rekeyEntry(e)

@@ -15,8 +15,8 @@ type keyIndex struct {
 
 	// Those that wait are put, or in the identity map's list from seen on and not Pending.
 	// Their keys must not change meanwhile: remove comes first.
-	list *[]*entry
-	put  []*entry
+	of  *identityMap
+	put []*entry
 
 	puts int // how many entries came
 }
@@ -36,10 +36,11 @@ func (x *keyIndex) add(e *entry) { x.put, x.puts = append(x.put, e), x.puts+1 }
 
 // settle takes in those that wait.
 func (x *keyIndex) settle() {
-	if x.list == nil { // of no session
+	if x.of == nil { // of no session
 		return
 	}
-	came := (*x.list)[x.seen:]
+	list := x.of.list()
+	came := list[x.seen:]
 	if len(came)+len(x.put) == 0 {
 		return
 	}
@@ -54,7 +55,7 @@ func (x *keyIndex) settle() {
 			x.set(e)
 		}
 	}
-	x.seen, x.put = uint32(len(*x.list)), nil
+	x.seen, x.put = uint32(len(list)), nil
 }
 
 // reserve makes room for more entries.
@@ -90,7 +91,7 @@ func (x *keyIndex) place(hash uint32, key string) (at int, e *entry) {
 	at = int(hash) & (len(x.slots) - 1)
 	for ; x.slots[at] != 0; at = x.after(at) {
 		if slot := x.slots[at]; uint32(slot>>32) == hash {
-			if e = (*x.list)[uint32(slot)-1]; e != nil && e.key == key {
+			if e = x.of.entries[uint32(slot)-1]; e != nil && e.key == key {
 				return at, e
 			}
 		}

@@ -14,7 +14,7 @@ func TestKeyIndexIsAMap(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(seed, seed))
 	im := &identityMap{}
-	im.base.list = &im.entries
+	im.base.of = im
 	want := map[string]*entry{}
 	key := func() string { return fmt.Sprint("k", rng.IntN(300)) }
 	check := func(step int) {
@@ -71,7 +71,7 @@ func TestKeyIndexIsAMap(t *testing.T) {
 // An index that had many entries once does not keep their room.
 func TestKeyIndexShrinks(t *testing.T) {
 	im := &identityMap{}
-	im.base.list = &im.entries
+	im.base.of = im
 	var entries []*entry
 	for i := range 10_000 {
 		e := &entry{state: Persistent, key: fmt.Sprint(i)}

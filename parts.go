@@ -240,7 +240,7 @@ func (d *partition) help() {
 		}
 	}()
 	debug.SetPanicOnFault(true)
-	r := d.newReader(&slab[entry]{})
+	r := d.newReader()
 	for pt := d.claim(); pt != nil; pt = d.claim() {
 		r.run(pt)
 	}
@@ -266,7 +266,7 @@ func (d *partition) stop() {
 
 // run reads parts, and puts together what was found in all of them.
 func (d *partition) run() error {
-	r := d.newReader(&d.s.entries)
+	r := d.newReader()
 	defer d.stop()
 	var last []byte
 	count, more, whole := 0, true, true
@@ -352,11 +352,10 @@ type partReader struct {
 	room *room
 }
 
-// newReader returns a reader that makes entries in the slab.
-func (d *partition) newReader(entries *slab[entry]) *partReader {
+// newReader returns a reader with a room of its own.
+func (d *partition) newReader() *partReader {
 	r := &partReader{d: d, sc: *d.scanner, room: d.plan.newRoom()}
 	r.sc.row = newRow(d.plan.table)
-	r.room.entries = entries
 	d.mu.Lock()
 	d.rooms = append(d.rooms, r.room)
 	d.mu.Unlock()

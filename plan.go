@@ -177,7 +177,7 @@ func (p *plan) read(ctx context.Context, fn func(Snapshot) error) error {
 		if p.im.checked == p.s.epoch {
 			return fn(snap)
 		}
-		for _, e := range p.im.entries {
+		for _, e := range p.im.list() {
 			if e == nil || e.state != Persistent || e.epoch == p.s.epoch {
 				continue
 			}
@@ -298,7 +298,7 @@ func (p *plan) overlay(need int) []*candidate {
 	p.rooms = append(p.rooms, r)
 	var found []*candidate
 	var last *candidate // beyond which none is needed; nil if that is not known
-	for _, e := range p.im.entries {
+	for _, e := range p.im.list() {
 		if e == nil || !e.live() || p.after == nil && !p.where.holds(e.ptr) {
 			continue
 		}

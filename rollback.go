@@ -88,7 +88,7 @@ func (s *Session) save() (*savepoint, error) {
 	defer s.leave()
 	sp := &savepoint{}
 	for _, im := range s.tables {
-		for _, e := range im.entries {
+		for _, e := range im.list() {
 			if e == nil {
 				continue
 			}
@@ -211,7 +211,7 @@ func (s *Session) collectChanges() []RecordChange {
 	var out []RecordChange
 	for _, t := range s.db.sorted() {
 		if im := s.known(t); im != nil {
-			im.all(func(e *entry) {
+			im.touched(func(e *entry) {
 				if c := e.change(); len(c.Columns) > 0 {
 					out = append(out, c)
 				}

@@ -65,7 +65,7 @@ func (r *rows) meet(p *plan) {
 		*own = ownRecords{im: im, epoch: r.s.epoch, moves: im.moves}
 	}
 	before := len(own.ahead)
-	for _, e := range im.entries[own.walked:] {
+	for _, e := range im.list()[own.walked:] {
 		if e == nil || e.ptr == nil || r.has(e) {
 			continue
 		}
@@ -135,14 +135,14 @@ func (r *rows) quick() (p unsafe.Pointer) {
 	if r.s.marked(closedSession | misusedSession) { // by a call that met the last one of this loop
 		return nil
 	}
-	if p, _ = r.crop.take(); p == nil {
+	if p = r.crop.take(); p == nil {
 		return nil
 	}
 	r.quickly = true
 	if r.byText {
 		r.text = *(*string)(r.table.key.at(p))
 	} else {
-		r.hold(p, nil)
+		r.hold(p)
 	}
 	r.handed++
 	return p
@@ -160,7 +160,8 @@ func (r *rows) next(ctx context.Context) (p unsafe.Pointer, err error) {
 		r.last = &r.place
 	}
 	if r.quickly {
-		r.recent, r.quickly = r.crop.latest(), false
+		run, i := r.crop.latest()
+		r.recent, r.quickly = run.at(r.table, i), false
 	}
 	for p == nil && (r.limit < 0 || r.handed < r.limit) {
 		if err := r.fill(ctx); err != nil || len(r.page) == 0 && r.crop == nil {
@@ -184,39 +185,38 @@ func (r *rows) next(ctx context.Context) (p unsafe.Pointer, err error) {
 // glean returns the address of the next record of a page that was read plainly, or nil if
 // it is no answer any more, or if there is none.
 func (r *rows) glean(ctx context.Context) (p unsafe.Pointer, err error) {
-	p, e := r.crop.take()
-	if p == nil {
+	if p = r.crop.take(); p == nil {
 		r.crop = nil
 		return nil, nil
 	}
-	r.hold(p, e)
-	base := &r.s.identity(r.table).base
+	r.hold(p)
+	im := r.s.identity(r.table)
 	switch {
-	case r.puts != base.puts: // some were read by another call meanwhile
-		c := &candidate{key: r.last.key, ptr: p}
-		if e != nil {
-			c.value = bytesOf(e.baseline)
-		}
-		return r.resolve(ctx, c)
-	case e != nil:
-		r.s.track(r.s.identity(r.table), e)
-		r.puts = base.puts
-		r.seen.add(e)
-	default:
+	case r.untracked && r.puts == im.base.puts:
 		r.calls = r.s.calls.afterThis()
+		return p, nil
+	case r.untracked: // some were read by another call meanwhile
+		return r.resolve(ctx, &candidate{key: r.last.key, ptr: p})
 	}
+	run, i := r.crop.latest()
+	key, value := r.crop.keyOf(r.table, r.last.key, p), run.value(i)
+	if r.puts != im.base.puts {
+		return r.resolve(ctx, &candidate{key: key, value: value, ptr: p})
+	}
+	e := r.s.entries.next()
+	*e = entry{ptr: p, state: Persistent, key: lentText(key), baseline: lentText(value)}
+	r.s.track(im, e)
+	r.puts = im.base.puts
+	r.seen.add(e)
 	return p, nil
 }
 
 // hold makes last where the record stands, before the program gets it and may change it.
-func (r *rows) hold(p unsafe.Pointer, e *entry) {
+func (r *rows) hold(p unsafe.Pointer) {
 	c := &r.place
-	switch {
-	case e != nil:
-		c.key = bytesOf(e.key)
-	case r.table.keyCodec.text:
+	if r.table.keyCodec.text {
 		c.key = bytesOf(*(*string)(r.table.key.at(p)))
-	default:
+	} else {
 		c.key, _ = r.table.keyCodec.append(c.key[:0], r.table.key.at(p)) // as it was read: it is a key
 	}
 	for i, o := range r.sortColumns() {
@@ -306,11 +306,11 @@ func (r *rows) readPlainly(ctx context.Context, p *plan) error {
 	r.byText = r.table.keyCodec.text && len(r.sortColumns()) == 0
 	r.crop, r.end, r.done, r.epoch, r.puts = h, nil, h.more(), r.s.epoch, p.im.base.puts
 	for ; r.skip > 0; r.skip-- {
-		rec, e := h.take()
-		if rec == nil {
+		p := h.take()
+		if p == nil {
 			break
 		}
-		r.hold(rec, e)
+		r.hold(p)
 	}
 	return nil
 }

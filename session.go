@@ -203,6 +203,24 @@ func (s *Session) track(im *identityMap, e *entry) {
 	}
 }
 
+// trackRuns is track for records that a scan found.
+func (s *Session) trackRuns(im *identityMap, runs []recordRun) {
+	for i := range runs {
+		runs[i].epoch = s.epoch
+	}
+	if s.pointers == nil && len(s.detached) == 0 {
+		im.insertRuns(runs)
+		return
+	}
+	im.list()
+	im.compactIfSparse()
+	known := len(im.entries)
+	im.insertRuns(runs)
+	for _, e := range im.list()[known:] {
+		s.handOut(e)
+	}
+}
+
 // reserve makes room for n more records, if that is more than growing by and by
 // would: half of what tracking costs is the growing.
 func (s *Session) reserve(t *table, n int) {

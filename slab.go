@@ -62,6 +62,13 @@ func (s *slab[T]) reserve(n int) {
 	}
 }
 
+// need makes sure that the next n values, or as many as a room has at most, are in one room.
+func (s *slab[T]) need(n int) {
+	if min(n, slabSize) > cap(s.room)-len(s.room) {
+		s.room = make([]T, 0, slabSize)
+	}
+}
+
 // undo takes back the last value that next gave.
 func (s *slab[T]) undo() {
 	last := len(s.room) - 1

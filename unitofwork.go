@@ -129,7 +129,7 @@ func (u *unitOfWork) identity(t *table) *identityMap {
 	default:
 		im = &identityMap{}
 	}
-	im.table, im.base.list = t, &im.entries
+	im.table, im.base.of = t, im
 	u.tables = append(u.tables, im)
 	return im
 }
