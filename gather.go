@@ -278,7 +278,7 @@ func (m *blocks) copy(b []byte) []byte {
 func (m *blocks) copyBoth(key, value []byte) (k, v []byte) {
 	size := len(key) + len(value)
 	if size > cap(m.bytes)-len(m.bytes) {
-		m.bytes = make([]byte, 0, max(size, min(max(2*cap(m.bytes), m.coming*size), m.most)))
+		m.bytes = newBytes(max(size, min(max(2*cap(m.bytes), m.coming*size), m.most)), m.bytes)
 	}
 	n := len(m.bytes)
 	m.bytes = append(append(m.bytes, key...), value...)

@@ -112,6 +112,19 @@ func lentBy(value []byte) *textRoom {
 	return lent
 }
 
+// newBytes returns memory to append n bytes to, once the one before is used up. Where one large
+// piece follows another it is not cleared, which no memory but that of a [strings.Builder]
+// is: clearing took a twentieth of a scan. Small pieces are written to the faster for it.
+func newBytes(n int, before []byte) []byte {
+	if n < pageRoom || n > cap(before) {
+		return make([]byte, 0, n)
+	}
+	var b strings.Builder
+	b.Grow(n)
+	b.WriteByte(0) // else its string need not point there
+	return unsafe.Slice(unsafe.StringData(b.String()), n)[:0]
+}
+
 // text returns bytes as a string.
 func (m *textRoom) text(b []byte) string {
 	switch {
@@ -121,7 +134,7 @@ func (m *textRoom) text(b []byte) string {
 		return string(b)
 	case !m.lent:
 		if len(b) > cap(m.room)-len(m.room) {
-			m.room = make([]byte, 0, max(len(b), min(2*cap(m.room), m.most)))
+			m.room = newBytes(max(len(b), min(2*cap(m.room), m.most)), m.room)
 		}
 		n := len(m.room)
 		m.room = m.room[:n+len(b)]
