@@ -95,9 +95,10 @@ func (t *table) keyPath(where conjunction) path {
 	if !p.ranges.isAll() {
 		p.used = []*column{t.key}
 	}
-	p.ranges = slices.DeleteFunc(slices.Clone(p.ranges), func(r Range) bool {
-		return r.To != nil && bytes.Compare(r.To, []byte{0}) <= 0 // no key is empty
-	})
+	nothing := func(r Range) bool { return r.To != nil && bytes.Compare(r.To, []byte{0}) <= 0 } // no key is empty
+	if slices.ContainsFunc(p.ranges, nothing) {
+		p.ranges = slices.DeleteFunc(slices.Clone(p.ranges), nothing)
+	}
 	p.exact = where.exactOn([]*column{t.key})
 	return p
 }

@@ -38,7 +38,8 @@ func (c *candidate) decoded(t *table) (unsafe.Pointer, error) {
 // A plan is how a query is answered.
 type plan struct {
 	*query
-	im      *identityMap
+	im      *identityMap // the session's; none if it does not track the table's records
+	none    identityMap
 	paths   []path // together they lead to every stored record that matches
 	inOrder bool   // reading the one path in order gives the query's order
 	reverse bool   // that is, from the last entry to the first
@@ -64,7 +65,7 @@ type plan struct {
 func (q *query) plan() *plan {
 	p := &plan{query: q, im: q.s.known(q.table), matches: q.where.matches(), need: -1, start: time.Now()}
 	if p.im == nil {
-		p.im = &identityMap{table: q.table} // nothing tracked: don't begin to for a question
+		p.im, p.none.table = &p.none, q.table // nothing tracked: don't begin to for a question
 	}
 	if q.cursor != "" {
 		own := *q

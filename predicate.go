@@ -142,7 +142,10 @@ func (c *comparison) ranges(sp *space) ranges {
 	case opEq:
 		return ranges{{From: value, To: end}}
 	case opLt:
-		return ranges{{From: sp.notNull(), To: value}}.normalize()
+		if below := (Range{From: sp.notNull(), To: value}); !below.empty() {
+			return ranges{below}
+		}
+		return nil
 	case opLe:
 		return ranges{{From: sp.notNull(), To: end}}
 	case opGt:

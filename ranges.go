@@ -59,8 +59,14 @@ func (rs ranges) normalize() ranges {
 	return out
 }
 
-// intersect returns what is in both.
+// intersect returns what is in both; that may be one of them.
 func (rs ranges) intersect(other ranges) ranges {
+	switch {
+	case rs.isAll():
+		return other
+	case other.isAll():
+		return rs
+	}
 	var out ranges
 	for i, j := 0, 0; i < len(rs) && j < len(other); {
 		a, b := rs[i], other[j]
