@@ -211,7 +211,7 @@ func TestBboltLosesAfterKill(t *testing.T) {
 	t.Parallel()
 	p := programAfter(t, bboltEngine, 1)
 	p.run(t, func() error { return p.session(12) })
-	losses, all := killEverywhere(t, restart{engine: bboltEngine, run: goOn}, p.history(), 2000)
+	losses, all := killEverywhere(t, restart{engine: bboltEngine, run: goOn}, p.history(), samples(500, 2000, 2000))
 	t.Logf("%d images, %d losses; first: %v", all.images, len(losses), errors.Join(losses[:min(1, len(losses))]...))
 	if len(losses) == 0 {
 		t.Errorf("got no loss in %d images, want some", all.images)

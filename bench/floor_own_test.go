@@ -145,13 +145,13 @@ const (
 
 // A maker makes notes side by side.
 type maker struct {
-	few    bool
-	notes  []Note
-	texts  []byte
-	traces []trace
-	kept   [][]trace
-	last   *Note
-	_      [64]byte // no other goroutine writes to what is beside it
+	few   bool
+	notes []Note
+	texts []byte
+	ends  []uint32
+	kept  []keptRun
+	last  *Note
+	_     [64]byte // no other goroutine writes to what is beside it
 }
 
 func (m *maker) note(value []byte) *Note {
@@ -177,15 +177,26 @@ func (o *ownFile) scan(b *testing.B) {
 	o.scans(b, func(m *maker, value []byte) { m.note(value) })
 }
 
+// A keptRun is notes side by side, and the bytes that they were made from, with where each
+// ends: the least that a session keeps of what it has read.
+type keptRun struct {
+	first *Note
+	texts []byte
+	ends  []uint32
+}
+
 func (o *ownFile) tracked(b *testing.B) {
 	const many = 255
 	o.scans(b, func(m *maker, value []byte) {
-		if len(m.traces) == cap(m.traces) {
-			m.traces = make([]trace, 0, many)
-			m.kept = append(m.kept, m.traces[:many])
-		}
 		n := m.note(value)
-		m.traces = append(m.traces, trace{n, n.ID, n.Text})
+		begins := len(m.ends) == cap(m.ends) || len(m.notes) == manyNotes-1 || len(m.texts) < 2*len(value)
+		if len(m.ends) == cap(m.ends) {
+			m.ends = make([]uint32, 0, many)
+		}
+		if begins {
+			m.kept = append(m.kept, keptRun{n, m.texts[:0], m.ends[len(m.ends):]})
+		}
+		m.ends = append(m.ends, uint32(len(m.texts)))
 	})
 }
 

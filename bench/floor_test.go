@@ -232,32 +232,24 @@ func (f *floor) scan(b *testing.B) {
 	})
 }
 
-// A trace is the least that a session keeps of a record: it, its key, and its bytes, which it is
-// compared with later.
-type trace struct {
-	note       *Note
-	key, bytes string
-}
-
-// tracked is scan where all records are kept, as those of a session are. What they are kept in is
-// allocated for many at once.
+// tracked is scan where all records are kept, as those of a session are, side by side, and with
+// them the bytes that they are compared with later, which their strings are parts of.
 func (f *floor) tracked(b *testing.B) {
 	const many = 256
 	f.reading(b, func(raw database, notes, _ *bbolt.Bucket) {
 		versus(b, f.n, func() {}, func() {
 			must(b, raw.scan(context.Background(), func(n *Note) { made = n }))
 		}, func() {
-			var all [][]trace
+			var all [][]Note
 			var room []Note
 			must(b, notes.ForEach(func(key, value []byte) error {
 				if len(room) == 0 {
-					room, all = make([]Note, many), append(all, make([]trace, 0, many))
+					room = make([]Note, many)
+					all = append(all, room)
 				}
 				text := string(value)
 				made, room = &room[0], room[1:]
 				*made = Note{ID: text[5:21], Text: text[28:], Count: int64(crc32.Checksum(value, castagnoli))}
-				last := &all[len(all)-1]
-				*last = append(*last, trace{made, made.ID, text})
 				return nil
 			}))
 		})
