@@ -97,12 +97,14 @@ func (h *harvest) latest() (run *recordRun, i int) {
 	return nil, 0
 }
 
-// rest returns the runs of what was not taken.
+// rest returns the runs of what was not taken, which keep nothing of what was.
 func (h *harvest) rest() []recordRun {
 	rest := h.records[h.run:]
+	clear(h.records[:h.run])
 	switch {
 	case h.taken == 0:
 	case h.taken == rest[0].n:
+		rest[0] = recordRun{}
 		rest = rest[1:]
 	default:
 		rest[0] = rest[0].after(h.table, h.taken)

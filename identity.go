@@ -175,7 +175,7 @@ func (s *Session) mapPointers(more int) {
 // An identityMap holds a session's records of one table.
 type identityMap struct {
 	table   *table
-	entries []*entry // in the order they came; nil where one was forgotten
+	entries []*entry // in the order in which they were made; nil where one was forgotten
 	count   int      // entries that are not nil, and records in runs
 
 	// runs has records that were read and that nobody has asked for since: the program may
@@ -240,29 +240,23 @@ func (im *identityMap) unfoldAll() {
 		n += im.runs[i].n
 	}
 	im.entries = slices.Grow(im.entries, n)
-	im.unfold(func(*recordRun) bool { return true })
+	keys := newKeyReader(im.table)
+	for i := range im.runs {
+		im.unfold(keys, &im.runs[i])
+	}
 	im.runs = nil
 }
 
-// unfold makes entries for the records of those runs that are chosen.
-func (im *identityMap) unfold(chosen func(*recordRun) bool) {
-	var keys *keyReader
-	im.runs = slices.DeleteFunc(im.runs, func(run recordRun) bool {
-		if !chosen(&run) {
-			return false
-		}
-		if keys == nil {
-			keys = newKeyReader(im.table)
-		}
-		entries := make([]entry, run.n)
-		for i := range entries {
-			e := &entries[i]
-			keys.entry(e, &run, i)
-			e.im, e.index = im, uint32(len(im.entries))
-			im.entries = append(im.entries, e)
-		}
-		return true
-	})
+// unfold makes entries for the records of a run, and empties it.
+func (im *identityMap) unfold(keys *keyReader, run *recordRun) {
+	entries := make([]entry, run.n)
+	for i := range entries {
+		e := &entries[i]
+		keys.entry(e, run, i)
+		e.im, e.index = im, uint32(len(im.entries))
+		im.entries = append(im.entries, e)
+	}
+	*run = recordRun{}
 }
 
 // remove forgets an entry, if it is there.
@@ -299,20 +293,37 @@ func (im *identityMap) compact() {
 	im.base.renew()
 }
 
-// all calls fn for each entry, in the order they came; fn may remove
+// all calls fn for each entry, in the order in which they were made; fn may remove
 // entries, but not insert any.
 func (im *identityMap) all(fn func(e *entry)) {
 	im.list()
 	im.touched(fn)
 }
 
-// touched is all without runs of records none of which differs from what was read.
+// touched is all without runs of records none of which differs from what was read when its
+// turn comes: fn may change records, those whose turn is yet to come will be seen.
 func (im *identityMap) touched(fn func(e *entry)) {
-	im.unfold(func(run *recordRun) bool { return run.changed(im.table) })
-	for _, e := range im.entries {
-		if e != nil {
-			fn(e)
+	var keys *keyReader
+	i := 0
+	for run := 0; ; run++ {
+		for ; i < len(im.entries); i++ {
+			if e := im.entries[i]; e != nil {
+				fn(e)
+			}
 		}
+		for run < len(im.runs) && !im.runs[run].changed(im.table) {
+			run++
+		}
+		if run >= len(im.runs) {
+			break
+		}
+		if keys == nil {
+			keys = newKeyReader(im.table)
+		}
+		im.unfold(keys, &im.runs[run])
+	}
+	if keys != nil {
+		im.runs = slices.DeleteFunc(im.runs, func(run recordRun) bool { return run.n == 0 })
 	}
 }
 
@@ -347,8 +358,14 @@ func (im *identityMap) unmove(e *entry) {
 
 // rekey brings moved up to date.
 func (im *identityMap) rekey() {
+	im.list()
+	im.rekeyEntries()
+}
+
+// rekeyEntries is rekey if all records in runs have the keys that they were read with.
+func (im *identityMap) rekeyEntries() {
 	clear(im.moved)
-	for _, e := range im.list() {
+	for _, e := range im.entries {
 		if e != nil {
 			e.moved = false
 			im.rekeyEntry(e)

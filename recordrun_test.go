@@ -3,6 +3,7 @@ package userdata_test
 import (
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -182,6 +183,15 @@ func testLists[T any](t *testing.T, keyOf func(i int) any) {
 			sameAs(t, "rolled back", r, l.record(i))
 			l.same(t, s, i, r)
 		}
+		s, all = l.list(t, db, everything)
+		*numberOf(all[600])++
+		l.setKey(all[601], 10000)
+		s.Rollback()
+		l.entries(t, s, 2, inList/2)
+		for i, r := range all {
+			sameAs(t, "rolled back", r, l.record(i))
+			l.same(t, s, i, r)
+		}
 	})
 	t.Run("moved", func(t *testing.T) {
 		db := l.open(t)
@@ -276,4 +286,75 @@ func TestListsOfTimeKeys(t *testing.T) {
 func TestListsOfBytesKeys(t *testing.T) {
 	t.Parallel()
 	testLists[bytesKeyed](t, func(i int) any { return []byte{byte(i >> 16), byte(i >> 8), byte(i), 0xff} })
+}
+
+// A chained record's Validate changes the next one, which is written with it if its turn comes
+// later, as it does in a list.
+type chained struct {
+	ID   string   `userdata:"id,key"`
+	N    int      `userdata:"n"`
+	Next *chained `userdata:"-"`
+}
+
+func (c *chained) Validate() error {
+	if c.Next != nil {
+		c.Next.N = c.N
+	}
+	return nil
+}
+
+func TestListValidatedInTurn(t *testing.T) {
+	table := userdata.NewTable[chained]("chained")
+	db := openDB(t, table)
+	var records []any
+	for i := range inList {
+		records = append(records, &chained{ID: fmt.Sprintf("key %06d", i)})
+	}
+	putAll(t, db, records...)
+	s := db.NewSession()
+	defer s.Close()
+	all, err := table.Select(s).All(t.Context())
+	ok(t, err)
+	all[3].N, all[3].Next, all[4].Next = 1, all[4], all[inList-1]
+	ok(t, s.Commit(t.Context()))
+	other := db.NewSession()
+	defer other.Close()
+	last, err := table.Get(t.Context(), other, all[inList-1].ID)
+	if err != nil || last.N != 1 {
+		t.Errorf("got %+v, %v, want N 1: its turn came after those that changed it", last, err)
+	}
+	for c := range s.Changes() {
+		t.Errorf("left over: %v", c)
+	}
+}
+
+// A list keeps nothing of the records that its offset leaves out.
+func TestListKeepsNothingOfItsOffset(t *testing.T) {
+	l := listed[textKeyed]{userdata.NewTable[textKeyed]("listed"), func(i int) any { return fmt.Sprintf("key %06d", i) }}
+	db := openDB(t, l.table)
+	const n, size = 2000, 4000
+	var records []any
+	for i := range n {
+		records = append(records, &textKeyed{ID: fmt.Sprintf("key %06d", i), Text: strings.Repeat("x", size)})
+	}
+	putAll(t, db, records...)
+	clear(records)
+	before := heap()
+	s := db.NewSession()
+	defer s.Close()
+	list, err := l.table.Select(s).Offset(n - 10).All(t.Context())
+	ok(t, err)
+	if kept := int64(heap()) - int64(before); len(list) != 10 || kept > n*size/4 {
+		t.Errorf("%d records keep %d bytes", len(list), kept)
+	}
+	runtime.KeepAlive(list)
+}
+
+// heap returns how many bytes of the heap are in use.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // twice: the first moves what pools have, and the second frees it
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

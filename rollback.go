@@ -24,8 +24,8 @@ func (s *Session) Rollback() {
 	}
 	s.torn = true // until all is done: marshalers are the program's, and may panic
 	for _, im := range s.tables {
-		im.all(func(e *entry) { s.restore(e) })
-		im.rekey()
+		im.touched(s.restore)
+		im.rekeyEntries()
 	}
 	s.saves, s.hidden, s.torn = nil, nil, false
 	s.begin()
@@ -187,7 +187,7 @@ type ColumnChange struct {
 }
 
 // Changes returns what a commit would write: added and changed records with the
-// columns that differ, and deleted ones. It validates nothing. The loop's body
+// columns that differ, and deleted ones, in no order that holds. It validates nothing. The loop's body
 // may use the session; changes that it makes are not seen. In SQLAlchemy this is
 // session.new, dirty and deleted with the attributes' history.
 func (s *Session) Changes() iter.Seq[RecordChange] {
