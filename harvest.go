@@ -243,6 +243,7 @@ func (h *harvest) cut() {
 		run := &h.records[i]
 		n := min(h.n-h.enough, run.n)
 		if h.n -= n; n == run.n {
+			*run = recordRun{} // what lies behind the list would be kept with it
 			h.records = h.records[:i]
 		} else {
 			*run = run.before(run.n - n)

@@ -45,8 +45,7 @@ func (r *recordRun) valuesGoOn(block []byte, from uint32, ends []uint32) bool {
 		n < cap(r.ends) && &r.ends[:n+1][n] == &ends[0]
 }
 
-// before returns the run of the first n records, of which there are more than 0, and after
-// that of those behind them, of which there must be some, too.
+// before returns the run of the first n records, of which there are more than 0.
 func (r recordRun) before(n int) recordRun {
 	if r.n = n; r.ends != nil {
 		r.ends = r.ends[:n:n]
@@ -54,6 +53,7 @@ func (r recordRun) before(n int) recordRun {
 	return r
 }
 
+// after returns the run of those behind the first n, of which there must be some.
 func (r recordRun) after(t *table, n int) recordRun {
 	if r.ends != nil {
 		r.from, r.ends = r.ends[n-1], r.ends[n:]

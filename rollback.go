@@ -187,9 +187,9 @@ type ColumnChange struct {
 }
 
 // Changes returns what a commit would write: added and changed records with the
-// columns that differ, and deleted ones, in no order that holds. It validates nothing. The loop's body
-// may use the session; changes that it makes are not seen. In SQLAlchemy this is
-// session.new, dirty and deleted with the attributes' history.
+// columns that differ, and deleted ones, in no order that holds. It validates nothing.
+// The loop's body may use the session; changes that it makes are not seen. In SQLAlchemy
+// this is session.new, dirty and deleted with the attributes' history.
 func (s *Session) Changes() iter.Seq[RecordChange] {
 	return func(yield func(RecordChange) bool) {
 		for _, c := range s.collectChanges() {
